@@ -1,0 +1,1 @@
+"""instar: a runtime for conversational AI agents whose state can move."""

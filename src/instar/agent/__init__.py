@@ -1,0 +1,1 @@
+"""The agent: one chat turn, and what it remembers of it."""

@@ -1,0 +1,1 @@
+"""Values and rules. No input or output; imports nothing else of instar."""

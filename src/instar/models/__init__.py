@@ -1,0 +1,1 @@
+"""Language models, and what answers when there is none."""

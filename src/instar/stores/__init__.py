@@ -1,0 +1,1 @@
+"""State that can move: one folder per port, one file per backend."""

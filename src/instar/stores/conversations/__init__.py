@@ -1,0 +1,1 @@
+"""Conversations: ordered exchanges, one per channel."""

@@ -1,0 +1,1 @@
+"""Memories: remembered statements, found by words and by meaning."""

@@ -1,0 +1,1 @@
+"""Workflows: what was begun, and the results of its finished steps."""

@@ -1,0 +1,1 @@
+"""Metrics and logs: all names and all redaction in one place."""
