@@ -1,0 +1,462 @@
+"""A home: the backends that hold an agent's state now, with the epoch every writer carries.
+
+Whoever opens a home on files first owns it: it holds the lease and listens on a socket in the directory.
+Whoever opens it later gets the same ports, carried out by the owner. Neither needs to know which it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import blake3
+import msgspec
+
+from instar.core.clock import Clock, IdSource, SystemClock, UlidSource
+from instar.core.errors import HomeForeign, HomeMissing, HomeNewer, HomeOwned, HomeReadOnly, PersonUnknown
+from instar.core.ids import ChannelId, PersonId
+from instar.core.limits import OWNER_WAIT_S, PAGE_MAX_MESSAGES
+from instar.core.records import Message, Scope
+from instar.embeddings.port import Embedder
+from instar.stores.conversations.port import ConversationStore, Cursor
+from instar.stores.guest import OwnerConnection, guest_port
+from instar.stores.memories.port import MemoryStore
+from instar.stores.movable import Value
+from instar.stores.owner import SOCKET_NAME, OwnerSocket, Served
+from instar.stores.profiles.port import ProfileStore
+from instar.stores.registry import PORTS, Location, open_embedded
+from instar.stores.segment.lease import Lease
+from instar.stores.wire import methods_of
+from instar.stores.workflows.port import WorkflowStore
+
+FORMAT = 1
+NEEDLES_MAX = 256  # texts of the forgotten that a receipt's byte search looks for
+NEEDLE_MIN_BYTES = 16  # shorter texts ("yes") stand in other people's messages too
+_OWNER_POLL_S = 0.02
+
+
+class HomeFormat(msgspec.Struct, frozen=True, kw_only=True):
+    """`FORMAT.json`: what the directory is, and the key its receipts are made with."""
+
+    format: int
+    min_reader: int
+    id: str
+    forget_key: str
+    """32 random bytes in hexadecimal. Hashes of what was forgotten are keyed with it, so they cannot be guessed."""
+    features: tuple[str, ...] = ()
+
+
+class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of one store."""
+
+    records: dict[str, int]
+    """Live records by collection."""
+    bytes: int
+    """On disk, all files."""
+    version: int
+
+
+class HomeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Health with figures."""
+
+    home: str
+    format: int
+    epoch: int
+    owner_pid: int
+    people: int
+    channels: int
+    messages: int
+    memories: int
+    unfinished_turns: int
+    embedder: str
+    stores: dict[str, StoreStatus]
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """Proof of an erasure. Holds nothing of the person: `person_hash` is keyed with the home's own key."""
+
+    receipt_id: str
+    records: dict[str, int]
+    verified_absent: bool
+    bytes_scanned: int
+    needles: int
+    """How many of the erased texts the byte search looked for."""
+    forgotten_at: datetime | None
+    person_hash: str
+    dry_run: bool = False
+
+
+class HomeControl(Protocol):
+    """What concerns a home as a whole; the owner carries it out."""
+
+    async def status(self) -> HomeStatus:
+        """Figures of the home."""
+
+    async def forget(self, person: PersonId, *, dry_run: bool = False) -> Receipt:
+        """Erase a person from every store, prove it, and return the receipt. Raises `PersonUnknown`."""
+
+
+class Home:
+    """An open home. Use it as an async context manager, or close it."""
+
+    def __init__(self, location: Location, ports: Mapping[str, Any], control: HomeControl) -> None:
+        self.location = str(location)
+        self.conversations: ConversationStore = ports["conversations"]
+        self.profiles: ProfileStore = ports["profiles"]
+        self.memories: MemoryStore = ports["memories"]
+        self.workflows: WorkflowStore = ports["workflows"]
+        self._control = control
+        self._closing: list[Any] = []
+
+    @property
+    def owned(self) -> bool:
+        """True when this process owns the home; False when it speaks to the owner."""
+        return isinstance(self._control, _OwnerControl)
+
+    async def status(self) -> HomeStatus:
+        """Figures of the home."""
+        return await self._control.status()
+
+    async def forget(self, person: PersonId, *, dry_run: bool = False) -> Receipt:
+        """Erase a person from every store, prove it, and return the receipt. Raises `PersonUnknown`.
+
+        With `dry_run` only count what would go.
+        """
+        return await self._control.forget(person, dry_run=dry_run)
+
+    async def close(self) -> None:
+        """Make everything durable and let go of the home. Closing twice is harmless."""
+        while self._closing:
+            await self._closing.pop().close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+async def open_home(
+    location: Location,
+    *,
+    embedder: Embedder,
+    clock: Clock | None = None,
+    ids: IdSource | None = None,
+    create: bool = True,
+) -> Home:
+    """Open a home as its owner, or as a guest of whoever owns it.
+
+    Raises `HomeMissing` (nothing there and `create` is False), `HomeForeign`, `HomeNewer`, `HomeReadOnly`,
+    `HomeOwned` (an owner that holds the lease does not answer), `StoreCorrupt`.
+    """
+    clock = clock or SystemClock()
+    ids = ids or UlidSource(clock)
+    if location.path is None:
+        return await _open_owned(location, _new_format(), epoch=1, lease=None, embedder=embedder, clock=clock, ids=ids)
+    home_format = _prepare_directory(location.path, create=create)
+    give_up_at = clock.monotonic() + OWNER_WAIT_S
+    while clock.monotonic() < give_up_at:
+        lease = Lease.acquire(location.path)
+        if lease is not None:
+            try:
+                return await _open_owned(
+                    location, home_format, epoch=lease.epoch, lease=lease, embedder=embedder, clock=clock, ids=ids
+                )
+            except BaseException:
+                lease.release()
+                raise
+        connection = await OwnerConnection.connect(location.path)
+        if connection is not None:
+            return _open_guest(location, connection)
+        await clock.sleep(_OWNER_POLL_S)
+    raise HomeOwned(
+        f"the home {location.path} is owned by process {_holder(location.path)}, which does not answer",
+        why=f"it holds the lease, and its socket {SOCKET_NAME} gave no answer for {OWNER_WAIT_S:g} s",
+        next="stop that process (the lease ends with it), or wait until it is done starting",
+    )
+
+
+def _holder(path: Path) -> str:
+    holder = Lease.holder(path)
+    return str(holder.pid) if holder else "unknown"
+
+
+def _prepare_directory(path: Path, *, create: bool) -> HomeFormat:
+    format_file = path / "FORMAT.json"
+    try:
+        if format_file.exists():
+            return _checked_format(path, format_file.read_bytes())
+        if path.is_dir():
+            _refuse_foreign(path)
+        if not create:
+            raise HomeMissing(
+                f"there is no home at {path}",
+                why="nothing was stored there yet",
+                next="check --home, or begin one: instar chat --person you",
+            )
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _write_format(path)
+    except (PermissionError, OSError) as error:
+        raise HomeReadOnly(
+            f"the home {path} cannot be prepared",
+            why=str(error),
+            next="choose a directory you may write to: --home DIR",
+        ) from error
+
+
+def _refuse_foreign(path: Path) -> None:
+    ours = {"LOCK", SOCKET_NAME, "FORMAT.json", "instar.toml", *PORTS}
+    foreign = sorted(
+        entry.name for entry in path.iterdir() if entry.name not in ours and not entry.name.startswith(".")
+    )
+    if foreign:
+        raise HomeForeign(
+            f"{path} is not an instar home",
+            why=f"it holds {foreign[0]!r}"
+            + (f" and {len(foreign) - 1} more entries" if foreign[1:] else "")
+            + " and no FORMAT.json",
+            next="choose an empty directory: --home DIR",
+        )
+
+
+def _checked_format(path: Path, content: bytes) -> HomeFormat:
+    try:
+        found = msgspec.json.decode(content, type=HomeFormat)
+        bytes.fromhex(found.forget_key)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise HomeForeign(
+            f"{path / 'FORMAT.json'} is not an instar format file",
+            why=str(error),
+            next="restore it from a backup, or choose another directory: --home DIR",
+        ) from error
+    if found.min_reader > FORMAT:
+        raise HomeNewer(
+            f"the home {path} has format {found.format}",
+            why=f"this version reads formats up to {FORMAT}",
+            next="use the newer instar that wrote it",
+        )
+    return found
+
+
+def _new_format() -> HomeFormat:
+    return HomeFormat(format=FORMAT, min_reader=FORMAT, id=secrets.token_hex(16), forget_key=secrets.token_hex(32))
+
+
+def _write_format(path: Path) -> HomeFormat:
+    """Create FORMAT.json durably, unless another process was first; then take theirs."""
+    created = _new_format()
+    temporary = path / f".FORMAT.{os.getpid()}.{secrets.token_hex(4)}"
+    with temporary.open("xb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(created), indent=2) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(temporary, path / "FORMAT.json")
+    except FileExistsError:
+        return _checked_format(path, (path / "FORMAT.json").read_bytes())
+    finally:
+        temporary.unlink()
+        sync_directory(path)
+    return created
+
+
+def sync_directory(path: Path) -> None:
+    """A new name is durable once its directory is. See fsync(2)."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _methods() -> dict[str, dict[str, Any]]:
+    methods: dict[str, dict[str, Any]] = {
+        name: methods_of(port, {Value: value}) for name, (port, value) in PORTS.items()
+    }
+    return methods | {"home": methods_of(HomeControl, {})}
+
+
+async def _open_owned(
+    location: Location,
+    home_format: HomeFormat,
+    *,
+    epoch: int,
+    lease: Lease | None,
+    embedder: Embedder,
+    clock: Clock,
+    ids: IdSource,
+) -> Home:
+    forget_key = bytes.fromhex(home_format.forget_key)
+    ports = await open_embedded(location, epoch=epoch, forget_key=forget_key, clock=clock, embedder=embedder)
+    control = _OwnerControl(location, ports, epoch=epoch, forget_key=forget_key, clock=clock, ids=ids)
+    home = Home(location, ports, control)
+    home._closing = [*([_Released(lease)] if lease else []), *ports.values()]
+    if location.path is not None:
+        served = {name: Served(ports.get(name, control), methods) for name, methods in _methods().items()}
+        listener = OwnerSocket(location.path / SOCKET_NAME, served)
+        await listener.open()
+        home._closing.append(listener)
+    return home
+
+
+class _Released:
+    """Gives the lease back as the last act of closing."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+
+    async def close(self) -> None:
+        self._lease.release()
+
+
+def _open_guest(location: Location, connection: OwnerConnection) -> Home:
+    ports = {name: guest_port(connection, name, methods) for name, methods in _methods().items()}
+    home = Home(location, ports, ports["home"])
+    home._closing = [connection]
+    return home
+
+
+class _OwnerControl:
+    """`HomeControl` in the process that owns the home."""
+
+    def __init__(
+        self,
+        location: Location,
+        ports: Mapping[str, Any],
+        *,
+        epoch: int,
+        forget_key: bytes,
+        clock: Clock,
+        ids: IdSource,
+    ) -> None:
+        self._location = location
+        self._ports = ports
+        self._epoch = epoch
+        self._forget_key = forget_key
+        self._clock = clock
+        self._ids = ids
+        self._forgetting = asyncio.Lock()
+
+    async def status(self) -> HomeStatus:
+        channels = await self._ports["conversations"].channels()
+        return HomeStatus(
+            home=str(self._location),
+            format=FORMAT,
+            epoch=self._epoch,
+            owner_pid=os.getpid(),
+            people=len(await self._ports["conversations"].people()),
+            channels=len(channels),
+            messages=sum(channel.messages for channel in channels),
+            memories=sum((await self._ports["memories"].counts()).values()),
+            unfinished_turns=len(await self._ports["workflows"].unfinished("turn")),
+            embedder=await self._ports["memories"].embedder(),
+            stores={name: self._store_status(name) for name in PORTS},
+        )
+
+    def _store_status(self, name: str) -> StoreStatus:
+        stats = self._ports[name].engine.stats()
+        return StoreStatus(records=stats.records, bytes=stats.bytes, version=stats.version)
+
+    async def forget(self, person: PersonId, *, dry_run: bool = False) -> Receipt:
+        async with self._forgetting:
+            messages = await self._messages_of(person)
+            memories = await self._memory_texts_of(person)
+            profile = await self._ports["profiles"].load(person)
+            if not messages and not memories and profile is None:
+                raise PersonUnknown(
+                    f"nobody called {person!r} is known here",
+                    why="no message, memory or profile has that person",
+                    next="`instar people` lists everyone",
+                )
+            counts = {"conversations": len(messages), "profiles": int(profile is not None), "memories": len(memories)}
+            if dry_run:
+                return self._receipt(person, counts, verified=False, scanned=0, needles=0, dry_run=True)
+            needles = _needles([message.text for message in messages] + memories)
+            return await self._erase(person, needles)
+
+    async def _erase(self, person: PersonId, needles: Sequence[bytes]) -> Receipt:
+        erased = await self._ports["conversations"].erase_person(person)
+        derived = await self._ports["memories"].forget_message(erased.messages)
+        counts = {
+            "conversations": len(erased.messages),
+            "memories": derived + await self._ports["memories"].erase_person(person),
+            "profiles": int(await self._ports["profiles"].delete(person)),
+            "workflows": await self._ports["workflows"].erase_person(person),
+        }
+        purged = [await self._ports[name].purge(needles) for name in PORTS]
+        receipt = self._receipt(
+            person,
+            counts,
+            verified=sum(each.found for each in purged) == 0,
+            scanned=sum(each.bytes_scanned for each in purged),
+            needles=len(needles),
+        )
+        self._keep(receipt)
+        return receipt
+
+    def _receipt(
+        self,
+        person: PersonId,
+        records: dict[str, int],
+        *,
+        verified: bool,
+        scanned: int,
+        needles: int,
+        dry_run: bool = False,
+    ) -> Receipt:
+        return Receipt(
+            receipt_id=self._ids.new(),
+            records=records,
+            verified_absent=verified,
+            bytes_scanned=scanned,
+            needles=needles,
+            forgotten_at=None if dry_run else self._clock.now(),
+            person_hash=blake3.blake3(person.encode(), key=self._forget_key).hexdigest(16),
+            dry_run=dry_run,
+        )
+
+    def _keep(self, receipt: Receipt) -> None:
+        if self._location.path is None:
+            return
+        directory = self._location.path / "receipts"
+        directory.mkdir(exist_ok=True)
+        with (directory / f"{receipt.receipt_id}.json").open("xb") as file:
+            file.write(msgspec.json.encode(receipt) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        sync_directory(directory)
+        sync_directory(self._location.path)
+
+    async def _messages_of(self, person: PersonId) -> list[Message]:
+        found: list[Message] = []
+        after: Cursor | None = None
+        while page := await self._ports["conversations"].page(person=person, after=after, limit=PAGE_MAX_MESSAGES):
+            found.extend(page)
+            after = Cursor(ChannelId(page[-1].channel), page[-1].position)
+        return found
+
+    async def _memory_texts_of(self, person: PersonId) -> list[str]:
+        texts: list[str] = []
+        after = None
+        while page := await self._ports["memories"].listing(
+            Scope(person), kinds=("fact", "note", "block", "episode"), after=after, limit=PAGE_MAX_MESSAGES
+        ):
+            texts.extend(memory.text for memory in page)
+            after = page[-1].id
+        return texts
+
+
+def _needles(texts: Sequence[str]) -> list[bytes]:
+    """The longest distinct texts, at most `NEEDLES_MAX`: what the byte search looks for."""
+    distinct = {text.encode() for text in texts}
+    return sorted((text for text in distinct if len(text) >= NEEDLE_MIN_BYTES), key=lambda text: (-len(text), text))[
+        :NEEDLES_MAX
+    ]
