@@ -22,6 +22,11 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
+DEFAULT_INSTRUCTIONS = (
+    "You are a thoughtful companion. Answer from what you know of the person; say so when you do not know."
+)
+
+
 class HomeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where state is kept."""
 
@@ -34,9 +39,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     name: str = "instar"
     """What the agent calls itself, and the author of its messages."""
-    instructions: str = (
-        "You are a thoughtful companion. Answer from what you know of the person; say so when you do not know."
-    )
+    instructions: str = DEFAULT_INSTRUCTIONS
     """The first part of the system prompt."""
     window: Count = WINDOW_DEFAULT_MESSAGES
     """Messages of the channel that a turn sees."""
@@ -56,12 +59,15 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     api_key: str = ""
     """Sent as a bearer token. Never printed."""
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.7
+    """0 to 2; higher varies more."""
     timeout_s: Positive = 60.0
     """Longest wait for the first event, and between two events of a stream."""
     fallback_url: str = ""
     """A second OpenAI-compatible API, asked when the first fails before its first word."""
     fallback_name: str = ""
+    """The model's name at the second API."""
     fallback_api_key: str = ""
+    """The key of the second API. Never printed."""
 
 
 class EmbeddingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,6 +81,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The web server of `instar serve`."""
 
     host: str = "127.0.0.1"
+    """The address to listen on. Anything but loopback lets other machines reach the agent."""
     port: Port = 8427
     """0 takes a free one."""
 
