@@ -16,7 +16,7 @@ from instar.core.records import Durability
 from instar.stores.movable import Purged
 
 
-class Put(msgspec.Struct, frozen=True, kw_only=True):
+class Put(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="p"):
     """Write one value."""
 
     collection: str
@@ -29,7 +29,7 @@ class Put(msgspec.Struct, frozen=True, kw_only=True):
     """None: the next one. Given by `apply`, which keeps the versions of another home."""
 
 
-class Delete(msgspec.Struct, frozen=True, kw_only=True):
+class Delete(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="d"):
     """Write one tombstone."""
 
     collection: str
