@@ -79,7 +79,8 @@ def main(arguments: list[str]) -> int:
         return 0
     seed = random.SystemRandom().randrange(1 << 32) if asked.seed is None else asked.seed
     print(f"seed {seed}", file=sys.stderr)
-    return 0 if all([proved(name, seed, asked.rounds) for name in asked.names or PROOFS]) else 1
+    verdicts = [proved(name, seed, asked.rounds) for name in asked.names or PROOFS]
+    return 0 if all(verdicts) else 1
 
 
 def proved(name: str, seed: int, rounds: int | None) -> bool:
