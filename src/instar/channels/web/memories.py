@@ -1,0 +1,150 @@
+"""The memory inspector: see what is remembered and why it is found; correct, pin and forget it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from instar.channels.web.facts import correct_fact, value_in
+from instar.channels.web.form import form_of
+from instar.channels.web.site import Site, person_of, see_other, site_of
+from instar.core.errors import MemoryUnknown
+from instar.core.ids import MemoryId, PersonId
+from instar.core.limits import PAGE_MAX_MESSAGES
+from instar.core.records import Memory, Scope, checked_memory
+from instar.stores.memories.port import Hit
+
+HITS_SHOWN = 20
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A memory in the list, with what it replaced."""
+
+    memory: Memory
+    earlier: tuple[Memory, ...] = ()
+    hit: Hit | None = None
+
+
+async def memories_page(request: Request) -> Response:
+    """List what is remembered of a person, or what a search finds and why."""
+    site = site_of(request)
+    person = request.query_params.get("person") or person_of(request) or site.default_person
+    query = request.query_params.get("query", "").strip()
+    after = request.query_params.get("after", "")
+    everything = [] if query else await _listing(site, person, after)
+    return site.page(
+        request,
+        "memories.html",
+        person=person,
+        people=await _people(site, person),
+        query=query,
+        listed=await _found(site, person, query) if query else _newest_first(everything),
+        following=everything[-1].id if len(everything) == PAGE_MAX_MESSAGES else None,
+        embedder=await site.home.memories.embedder(),
+    )
+
+
+async def edit_memory(request: Request) -> Response:
+    """Correct a memory: the new text supersedes the old, which stays readable."""
+    site = site_of(request)
+    form = await form_of(request)
+    old = await _memory(site, form)
+    text = form.get("text", "").strip()
+    if text == old.text:
+        return _back(form, old, "unchanged")
+    new = _corrected(old, text, site)
+    await site.home.memories.supersede(old.id, new)
+    await correct_fact(site.home.profiles, old, new)
+    return _back(form, new, "corrected")
+
+
+async def pin_memory(request: Request) -> Response:
+    """Set or clear a memory's pin."""
+    form = await form_of(request)
+    pinned = form.get("pinned") == "yes"
+    memory = await site_of(request).home.memories.pin(MemoryId(form.get("id", "")), pinned=pinned)
+    return _back(form, memory, "pinned" if pinned else "unpinned")
+
+
+async def forget_memory(request: Request) -> Response:
+    """Forget one memory, and the same statement in the person's profile."""
+    site = site_of(request)
+    form = await form_of(request)
+    memory = await _memory(site, form)
+    await site.home.memories.forget(memory.id)
+    await correct_fact(site.home.profiles, memory, None)
+    site.turns.drop_explanations()
+    return _back(form, memory, "forgotten")
+
+
+async def _listing(site: Site, person: str, after: str) -> Sequence[Memory]:
+    scope = Scope(PersonId(person))
+    return await site.home.memories.listing(scope, after=MemoryId(after) if after else None, limit=PAGE_MAX_MESSAGES)
+
+
+async def _found(site: Site, person: str, query: str) -> list[Listed]:
+    summaries = await site.home.conversations.channels()
+    channels = tuple(s.channel for s in summaries if s.shared and person in s.people)
+    scope = Scope(PersonId(person), channels)
+    hits = await site.home.memories.search(query, scope=scope, limit=HITS_SHOWN, now=site.clock.now())
+    return [Listed(memory=hit.memory, hit=hit) for hit in hits]
+
+
+async def _people(site: Site, person: str) -> list[str]:
+    return sorted({*await site.home.memories.counts(), PersonId(person)})
+
+
+async def _memory(site: Site, form: dict[str, str]) -> Memory:
+    found = await site.home.memories.get(MemoryId(form.get("id", "")))
+    if found is None:
+        raise MemoryUnknown(
+            "this memory is not there",
+            why="it was forgotten, perhaps in another window",
+            next="reload the memories page",
+        )
+    return found
+
+
+def _newest_first(memories: Sequence[Memory]) -> list[Listed]:
+    current = [memory for memory in memories if memory.superseded_by is None]
+    current.sort(key=lambda memory: (memory.pinned, memory.created_at or _LONG_AGO, memory.id), reverse=True)
+    return [Listed(memory=memory, earlier=_replaced_by(memory, memories)) for memory in current]
+
+
+def _replaced_by(memory: Memory, memories: Sequence[Memory]) -> tuple[Memory, ...]:
+    """What led to a memory, the newest first."""
+    chain: list[Memory] = []
+    pending = [memory.id]
+    while pending:
+        newer = pending.pop()
+        older = [candidate for candidate in memories if candidate.superseded_by == newer]
+        chain.extend(older)
+        pending.extend(candidate.id for candidate in older)
+    return tuple(chain)
+
+
+def _corrected(old: Memory, text: str, site: Site) -> Memory:
+    """The person's own words in place of the old ones; its source stays, so that forgetting that forgets this."""
+    return checked_memory(
+        msgspec.structs.replace(
+            old,
+            id=MemoryId(site.ids.new()),
+            text=text,
+            value=value_in(text, like=old),
+            created_at=site.clock.now(),
+            superseded_by=None,
+            embedder=None,
+            vector=None,
+        )
+    )
+
+
+def _back(form: dict[str, str], memory: Memory, done: str) -> Response:
+    return see_other("/memories", person=form.get("person", memory.person), query=form.get("query", ""), done=done)
+
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)

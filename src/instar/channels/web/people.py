@@ -1,0 +1,99 @@
+"""Everyone the agent knows: what is known of each, and how to have it forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import msgspec
+from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.responses import Response
+
+from instar.channels.web.facts import change_profile
+from instar.channels.web.form import form_of
+from instar.channels.web.site import Site, see_other, site_of
+from instar.core.errors import PersonUnknown
+from instar.core.ids import PersonId
+from instar.core.records import EmotionSample, Profile
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """One person in the list."""
+
+    person: PersonId
+    messages: int
+    memories: int
+    profile: Profile | None
+
+
+async def people_page(request: Request) -> Response:
+    """List everyone who wrote, has a profile, or is remembered."""
+    site = site_of(request)
+    known = await _everyone(site)
+    return site.page(request, "people.html", people=[known[person] for person in sorted(known)])
+
+
+async def person_page(request: Request) -> Response:
+    """Show what is known of one person."""
+    site = site_of(request)
+    return site.page(
+        request, "person.html", known=await _known(site, request.path_params["person"]), wrong="", key_of=sample_key
+    )
+
+
+async def forget_person(request: Request) -> Response:
+    """Erase a person everywhere once their id was typed, and show the receipt."""
+    site = site_of(request)
+    known = await _known(site, request.path_params["person"])
+    typed = (await form_of(request)).get("typed", "").strip()
+    if typed != known.person:
+        return site.page(request, "person.html", status=400, known=known, wrong=typed, key_of=sample_key)
+    receipt = await site.home.forget(known.person)
+    site.turns.drop_explanations()
+    return site.page(request, "forgotten.html", person=known.person, receipt=receipt)
+
+
+async def delete_emotion(request: Request) -> Response:
+    """Take one estimate of feeling, or all of them, out of a profile."""
+    site = site_of(request)
+    known = await _known(site, request.path_params["person"])
+    chosen = (await form_of(request)).get("sample", "")
+    await change_profile(site.home.profiles, known.person, lambda profile: _without(profile, chosen))
+    return see_other(f"/people/{quote(known.person, safe='')}", done="estimate-deleted")
+
+
+def sample_key(sample: EmotionSample) -> str:
+    """Return what names one sample of a profile in a form."""
+    return f"{sample.at.isoformat() if sample.at else ''} {sample.label} {sample.source_message_id or ''}"
+
+
+def _without(profile: Profile, chosen: str) -> Profile:
+    kept = tuple(s for s in profile.emotion_samples if chosen not in {"all", sample_key(s)})
+    return replace(profile, emotion_samples=kept, escalation_count=0 if not kept else profile.escalation_count)
+
+
+async def _known(site: Site, person: str) -> Known:
+    known = (await _everyone(site)).get(PersonId(person))
+    if known is None:
+        raise PersonUnknown(
+            f"nobody here is {person!r}",
+            why="they never wrote, or were forgotten",
+            next="`instar people` lists everyone",
+        )
+    return known
+
+
+async def _everyone(site: Site) -> Mapping[PersonId, Known]:
+    messages = {count.person: count.messages for count in await site.home.conversations.people()}
+    memories = await site.home.memories.counts()
+    profiles = {person: await site.home.profiles.load(person) for person in await site.home.profiles.people()}
+    return {
+        person: Known(
+            person=person,
+            messages=messages.get(person, 0),
+            memories=memories.get(person, 0),
+            profile=stored.profile if (stored := profiles.get(person)) else None,
+        )
+        for person in {*messages, *memories, *profiles}
+    }

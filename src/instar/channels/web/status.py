@@ -1,0 +1,49 @@
+"""The state of the home and of this server."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from instar.channels.web.guard import cookie_name
+from instar.channels.web.site import site_of
+
+
+async def status_page(request: Request) -> Response:
+    """Show where the state is kept, its figures, and who answers."""
+    site = site_of(request)
+    return site.page(
+        request,
+        "status.html",
+        figures=await site.home.status(),
+        responder=site.responder,
+        embedder=await site.home.memories.embedder(),
+        link="",
+    )
+
+
+async def new_link(request: Request) -> Response:
+    """Make a one-time link for another browser and show it once."""
+    site = site_of(request)
+    return site.page(
+        request,
+        "status.html",
+        figures=await site.home.status(),
+        responder=site.responder,
+        embedder=await site.home.memories.embedder(),
+        link=f"http://{request.headers['host']}/?token={site.sessions.new_link()}",
+    )
+
+
+async def sign_out(request: Request) -> Response:
+    """End this browser's session."""
+    name = cookie_name(request)
+    site_of(request).sessions.close(request.cookies.get(name, ""))
+    answer = RedirectResponse("/", status_code=303)
+    answer.delete_cookie(name, path="/")
+    return answer
+
+
+async def healthz(_: Request) -> Response:
+    """Say that the server answers; the only page without a session, so it says nothing else."""
+    return JSONResponse({"ok": True})
