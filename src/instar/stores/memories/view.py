@@ -1,0 +1,171 @@
+"""What searches look at: the columns and the words index, brought up to date when somebody asks.
+
+A write only notes which keys it changed; the next question reads those again. So a hundred writes cost one
+refresh, and a search sees everything acknowledged before it. Everything here can be lost: it is built anew
+from the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from instar.core.ids import MemoryId
+from instar.core.records import Memory
+from instar.embeddings.port import Embedder
+from instar.stores.segment.store import Engine, Entry, parts_of
+
+if TYPE_CHECKING:
+    from instar.stores.memories.meaning import Columns
+    from instar.stores.memories.words import WordsIndex
+
+Answer = TypeVar("Answer")
+
+WORDS_ON_DISK_MIN = 1_000  # memories; below, building the index in memory is quicker than keeping files
+_READ_PER_TURN = 500  # entries read before the event loop gets its turn
+
+
+class Sides(msgspec.Struct, frozen=True):
+    """Both derived sides of a store."""
+
+    columns: Columns
+    words: WordsIndex
+
+    def follow(self, memory_id: MemoryId, memory: Memory | None) -> None:
+        """Follow a change of the store: the newer form, or None for what is gone."""
+        self.words.follow(memory_id, memory)
+        if memory is None:
+            self.columns.remove(memory_id)
+        else:
+            self.columns.put(memory)
+
+
+class SearchView:
+    """The derived side of one store. Questions are answered one at a time, on a thread of their own."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        collection: str,
+        *,
+        value_of: Callable[[Entry], Memory],
+        embedder: Embedder,
+        directory: Path | None,
+    ) -> None:
+        """`directory` is where the words index may be kept; None keeps it in memory."""
+        self._engine = engine
+        self._collection = collection
+        self._value_of = value_of
+        self._embedder = embedder
+        self._directory = directory
+        self._acknowledged = self._opened_at = engine.version()
+        self._changed: set[bytes] = set()
+        self._sides: Sides | None = None
+        self._turn = asyncio.Lock()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="instar-memories")
+
+    def changed(self, keys: Iterable[bytes], *, acknowledged: int) -> None:
+        """Note that these keys were written, and that everything up to this version has ended."""
+        self._changed.update(keys)
+        self._acknowledged = max(self._acknowledged, acknowledged)
+
+    def outdate_files(self) -> None:
+        """Let the next process build the words index anew. Called before a write that brings older versions,
+        which an index that covers a newer one would never look for.
+        """
+        if self._directory is not None:
+            from instar.stores.memories.words import unstamp
+
+            unstamp(self._directory)
+
+    async def drop(self) -> None:
+        """Let go of everything derived, on disk too; the next question builds it anew."""
+        async with self._turn:
+            self._sides = None
+            if self._directory is not None:
+                from instar.stores.memories.words import discard
+
+                await self._run(partial(discard, self._directory))
+
+    async def ask(self, question: Callable[[Sides], Answer]) -> Answer:
+        """Answer from both sides, which then hold everything acknowledged before."""
+        async with self._turn:
+            sides = self._sides or await self._built()
+            self._sides = None  # a refresh that fails half-way leaves nothing to trust
+            await self._refresh(sides)
+            self._sides = sides
+            return await self._run(partial(question, sides))
+
+    async def close(self) -> None:
+        """End the thread once it is done. Nothing is lost."""
+        async with self._turn:
+            self._worker.shutdown()
+
+    async def _built(self) -> Sides:
+        """Both sides from the store; the words index from its files where they can be trusted."""
+        self._changed.clear()
+        live = sum(1 for _ in self._engine.scan(self._collection))
+        sides = await self._run(partial(self._opened, live))
+        await self._fill(sides, newer_than=sides.words.covered)
+        if await self._run(lambda: sides.words.count) == await self._run(lambda: sides.columns.current):
+            return sides
+        sides = await self._run(self._begun)
+        await self._fill(sides, newer_than=0)
+        return sides
+
+    def _opened(self, live: int) -> Sides:
+        from instar.stores.memories.meaning import Columns
+        from instar.stores.memories.words import WordsIndex, is_kept
+
+        directory = self._directory
+        if directory is not None and live < WORDS_ON_DISK_MIN and not is_kept(directory):
+            directory = None
+        words = WordsIndex(directory, not_above=self._opened_at)
+        return Sides(Columns(self._embedder.fingerprint, self._embedder.dimensions), words)
+
+    def _begun(self) -> Sides:
+        from instar.stores.memories.meaning import Columns
+        from instar.stores.memories.words import WordsIndex
+
+        columns = Columns(self._embedder.fingerprint, self._embedder.dimensions)
+        return Sides(columns, WordsIndex(self._directory, not_above=0))
+
+    async def _fill(self, sides: Sides, *, newer_than: int) -> None:
+        """Read every record once; the words index takes only what it does not cover yet."""
+        entries = self._engine.scan(self._collection, tombstones=True)
+        while part := list(islice(entries, _READ_PER_TURN)):
+            await self._run(partial(self._take_stored, sides, part, newer_than))
+        sides.words.covers(self._acknowledged)
+
+    def _take_stored(self, sides: Sides, entries: Sequence[Entry], newer_than: int) -> None:
+        for entry in entries:
+            memory = None if entry.value is None else self._value_of(entry)
+            if memory is not None:
+                sides.columns.put(memory)
+            if entry.version > newer_than and (memory is not None or newer_than > 0):
+                sides.words.follow(_id_of(entry.key), memory)
+
+    async def _refresh(self, sides: Sides) -> None:
+        keys, self._changed = sorted(self._changed), set()
+        for start in range(0, len(keys), _READ_PER_TURN):
+            part = [(key, self._engine.get(self._collection, key)) for key in keys[start : start + _READ_PER_TURN]]
+            await self._run(partial(self._take_changed, sides, part))
+        sides.words.covers(self._acknowledged)
+
+    def _take_changed(self, sides: Sides, part: Sequence[tuple[bytes, Entry | None]]) -> None:
+        for key, entry in part:
+            sides.follow(_id_of(key), self._value_of(entry) if entry else None)
+
+    async def _run(self, work: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+
+def _id_of(key: bytes) -> MemoryId:
+    return MemoryId(parts_of(key)[0])
