@@ -136,10 +136,8 @@ class EmbeddedMovable(EmbeddedStore, Generic[Value]):
     async def changes(self, since: int, *, limit: int = 1_000) -> Sequence[Record[Value]]:
         marks = self.engine.changes(forgotten.COLLECTION, since, limit=limit)
         entries = self.engine.changes(self.collection, since, limit=limit)
-        by_version = heapq.merge(
-            map(_mark_record, marks), map(self._record, entries), key=lambda record: record.version
-        )
-        return list(islice(by_version, limit))
+        merged = heapq.merge(map(_mark_record, marks), map(self._record, entries), key=_version)
+        return _first_by_version(list(merged), limit)
 
     async def digest(self, bucket: int | None = None) -> Digest:
         digests = self._digests or await self._digested()
@@ -271,6 +269,23 @@ def decoded(decoder: msgspec.msgpack.Decoder[Result], data: bytes, what: str) ->
 
 def _mark_record(entry: Entry) -> Record[Any]:
     return Record(key=parts_of(entry.key), version=entry.version, value=None)
+
+
+def _version(record: Record[Any]) -> int:
+    return record.version
+
+
+def _first_by_version(records: list[Record[Value]], limit: int) -> list[Record[Value]]:
+    """The first `limit` records, cut between two versions: records that share one are read together.
+
+    Only where more than `limit` share the first version there are more: reading on would leave them out.
+    """
+    end = min(limit, len(records))
+    while 0 < end < len(records) and records[end - 1].version == records[end].version:
+        end -= 1
+    if end == 0 < min(limit, len(records)):
+        return [record for record in records if record.version == records[0].version]
+    return records[:end]
 
 
 def _newest(records: Iterable[Record[Value]]) -> Iterable[Record[Value]]:

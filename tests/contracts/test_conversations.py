@@ -1,0 +1,28 @@
+"""The conversation stores keep the port's promises, and the contract catches those that do not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from instar.stores.conversations.contract import ConversationsContract
+from instar.stores.conversations.embedded import EmbeddedConversationStore
+from instar.testing.backends import EmbeddedBackend, real_files
+
+
+class TestMemory(ConversationsContract):
+    @pytest.fixture
+    async def backend(self) -> AsyncIterator[EmbeddedBackend]:
+        backend = EmbeddedBackend(EmbeddedConversationStore.open)
+        yield backend
+        await backend.close()
+
+
+class TestFiles(ConversationsContract):
+    @pytest.fixture
+    async def backend(self, tmp_path: Path) -> AsyncIterator[EmbeddedBackend]:
+        backend = EmbeddedBackend(EmbeddedConversationStore.open, real_files(tmp_path))
+        yield backend
+        await backend.close()
