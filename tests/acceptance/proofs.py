@@ -38,9 +38,9 @@ def isolation(seed: int, rounds: int) -> Outcome:
 
 
 def forget(seed: int, rounds: int) -> Outcome:
-    from instar.testing.forgetting import run_forgetting
+    from instar.testing.erasures import run_erasures
 
-    return run_forgetting(seed, rounds)
+    return run_erasures(seed, rounds)
 
 
 PROOFS: Mapping[str, Proof] = {
