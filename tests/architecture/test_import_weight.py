@@ -45,3 +45,22 @@ def test_importing_loads_nothing_heavy(module):
 
 def test_a_heavy_module_would_be_seen():
     assert "numpy" in loaded_by("import numpy") & HEAVY
+
+
+NEVER_ON_THE_WRITE_PATH = HEAVY - {"numpy", "tantivy"}
+"""The memories index is opened with its home; nothing else heavy is."""
+
+FIRST_WRITE = """
+import asyncio, sys
+import instar
+
+async def main():
+    async with instar.open(sys.argv[1]) as home:
+        await home.conversations.append(instar.Message(id="m1", channel="c", author="ada", text="hello"))
+
+asyncio.run(main())
+"""
+
+
+def test_the_first_durable_write_loads_no_reader_writer_or_server(tmp_path):
+    assert loaded_by(FIRST_WRITE, str(tmp_path / "home")) & NEVER_ON_THE_WRITE_PATH == set()
