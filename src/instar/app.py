@@ -6,16 +6,18 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Generator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from instar.agent.turn import Agent
 from instar.core.clock import Clock, SystemClock
 from instar.core.settings import Settings
 from instar.embeddings.choose import choose_embedder
-from instar.models.choose import choose_model
 from instar.stores.home import Home, open_home
 from instar.stores.registry import locate
+
+if TYPE_CHECKING:
+    from instar.agent.turn import Agent
 
 Result = TypeVar("Result")
 
@@ -53,7 +55,7 @@ class Opening(AbstractAsyncContextManager[Home]):
 
 
 def open(  # noqa: A001 - `instar.open` reads like the built-in it resembles
-    location: str = "", *, settings: Settings | None = None, clock: Clock | None = None, create: bool = True
+    location: str | Path = "", *, settings: Settings | None = None, clock: Clock | None = None, create: bool = True
 ) -> Opening:
     """Open a home: a directory, `file:DIR`, `memory:`, or "" for the one in the settings or the platform's place.
 
@@ -61,7 +63,7 @@ def open(  # noqa: A001 - `instar.open` reads like the built-in it resembles
     get the same ports. Writes are durable when they return. Raises a `HomeError`; see `core/errors.py`.
     """
     settings = settings or Settings()
-    return Opening(location or settings.home.path, settings, clock or SystemClock(), create=create)
+    return Opening(str(location) or settings.home.path, settings, clock or SystemClock(), create=create)
 
 
 class SyncPort:
@@ -127,7 +129,7 @@ class SyncHome:
 
 
 def open_sync(
-    location: str = "", *, settings: Settings | None = None, clock: Clock | None = None, create: bool = True
+    location: str | Path = "", *, settings: Settings | None = None, clock: Clock | None = None, create: bool = True
 ) -> SyncHome:
     """`open` without async: `with instar.open_sync("file:./state") as home: home.conversations.window(...)`."""
     return SyncHome(open(location, settings=settings, clock=clock, create=create))
@@ -135,5 +137,8 @@ def open_sync(
 
 def agent_for(home: Home, settings: Settings, *, clock: Clock | None = None) -> Agent:
     """The agent of a home, with the model the settings name, or the extractive responder without one."""
+    from instar.agent.turn import Agent
+    from instar.models.choose import choose_model
+
     clock = clock or SystemClock()
     return Agent(home, model=choose_model(settings.model, clock=clock), settings=settings.agent, clock=clock)

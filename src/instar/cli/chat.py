@@ -143,8 +143,12 @@ class _Chat:
         if not file:
             click.echo("say where to: /export FILE", err=True)
             return
-        report = await export_home(self._home, Path(file).expanduser(), person=self._person)
+        report = await export_home(self._home, _path(file), person=self._person)
         click.echo(f"{sum(report.records.values())} records in {file}, digest {report.digest}")
+
+
+def _path(typed: str) -> Path:
+    return Path(typed).expanduser()
 
 
 class _Lines:

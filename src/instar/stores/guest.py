@@ -32,8 +32,6 @@ class OwnerConnection:
     @classmethod
     async def connect(cls, home: Path) -> OwnerConnection | None:
         """Reach the owner of `home`; None when nobody listens there."""
-        if not home.is_dir():
-            return None
         try:
             with short_path(home / SOCKET_NAME) as address:
                 reader, writer = await asyncio.open_unix_connection(address)

@@ -19,7 +19,7 @@ import blake3
 import msgspec
 
 from instar.core.clock import Clock, IdSource, SystemClock, UlidSource
-from instar.core.errors import HomeForeign, HomeMissing, HomeNewer, HomeOwned, HomeReadOnly, PersonUnknown
+from instar.core.errors import HomeForeign, HomeMissing, HomeNewer, HomeOwned, HomeReadOnly, PersonUnknown, StoreCorrupt
 from instar.core.ids import ChannelId, PersonId
 from instar.core.limits import OWNER_WAIT_S, PAGE_MAX_MESSAGES
 from instar.core.records import Message, Scope
@@ -78,6 +78,15 @@ class HomeStatus(msgspec.Struct, frozen=True, kw_only=True):
     stores: dict[str, StoreStatus]
 
 
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check of one store found."""
+
+    store: str
+    ok: bool
+    detail: str
+    next: str | None = None
+
+
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """Proof of an erasure. Holds nothing of the person: `person_hash` is keyed with the home's own key."""
 
@@ -101,18 +110,23 @@ class HomeControl(Protocol):
     async def forget(self, person: PersonId, *, dry_run: bool = False) -> Receipt:
         """Erase a person from every store, prove it, and return the receipt. Raises `PersonUnknown`."""
 
+    async def check(self, *, repair: bool = False) -> Sequence[Checked]:
+        """Read every record of every store back and say what was found; one answer per store."""
+
 
 class Home:
     """An open home. Use it as an async context manager, or close it."""
 
-    def __init__(self, location: Location, ports: Mapping[str, Any], control: HomeControl) -> None:
+    def __init__(
+        self, location: Location, ports: Mapping[str, Any], control: HomeControl, *, closing: Sequence[Any]
+    ) -> None:
         self.location = str(location)
         self.conversations: ConversationStore = ports["conversations"]
         self.profiles: ProfileStore = ports["profiles"]
         self.memories: MemoryStore = ports["memories"]
         self.workflows: WorkflowStore = ports["workflows"]
         self._control = control
-        self._closing: list[Any] = []
+        self._closing = list(closing)
 
     @property
     def owned(self) -> bool:
@@ -129,6 +143,10 @@ class Home:
         With `dry_run` only count what would go.
         """
         return await self._control.forget(person, dry_run=dry_run)
+
+    async def check(self, *, repair: bool = False) -> Sequence[Checked]:
+        """Read every record of every store back and say what was found; one answer per store."""
+        return await self._control.check(repair=repair)
 
     async def close(self) -> None:
         """Make everything durable and let go of the home. Closing twice is harmless."""
@@ -297,14 +315,13 @@ async def _open_owned(
     forget_key = bytes.fromhex(home_format.forget_key)
     ports = await open_embedded(location, epoch=epoch, forget_key=forget_key, clock=clock, embedder=embedder)
     control = _OwnerControl(location, ports, epoch=epoch, forget_key=forget_key, clock=clock, ids=ids)
-    home = Home(location, ports, control)
-    home._closing = [*([_Released(lease)] if lease else []), *ports.values()]
+    closing = [*([_Released(lease)] if lease else []), *ports.values()]
     if location.path is not None:
         served = {name: Served(ports.get(name, control), methods) for name, methods in _methods().items()}
         listener = OwnerSocket(location.path / SOCKET_NAME, served)
         await listener.open()
-        home._closing.append(listener)
-    return home
+        closing.append(listener)
+    return Home(location, ports, control, closing=closing)
 
 
 class _Released:
@@ -319,9 +336,7 @@ class _Released:
 
 def _open_guest(location: Location, connection: OwnerConnection) -> Home:
     ports = {name: guest_port(connection, name, methods) for name, methods in _methods().items()}
-    home = Home(location, ports, ports["home"])
-    home._closing = [connection]
-    return home
+    return Home(location, ports, ports["home"], closing=[connection])
 
 
 class _OwnerControl:
@@ -364,6 +379,17 @@ class _OwnerControl:
     def _store_status(self, name: str) -> StoreStatus:
         stats = self._ports[name].engine.stats()
         return StoreStatus(records=stats.records, bytes=stats.bytes, version=stats.version)
+
+    async def check(self, *, repair: bool = False) -> Sequence[Checked]:
+        return [await self._checked(name) for name in PORTS]
+
+    async def _checked(self, name: str) -> Checked:
+        store = self._ports[name]
+        try:
+            count = (await store.digest()).count if hasattr(store, "digest") else len(await store.unfinished("turn"))
+        except StoreCorrupt as error:
+            return Checked(store=name, ok=False, detail=f"{error.what}: {error.why}", next=error.next)
+        return Checked(store=name, ok=True, detail=f"{count:,} records read back")
 
     async def forget(self, person: PersonId, *, dry_run: bool = False) -> Receipt:
         async with self._forgetting:

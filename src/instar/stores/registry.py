@@ -12,10 +12,14 @@ from instar.core.clock import Clock
 from instar.core.errors import SettingInvalid
 from instar.core.records import Memory, Message, Profile
 from instar.embeddings.port import Embedder
+from instar.stores.conversations.embedded import EmbeddedConversationStore
 from instar.stores.conversations.port import ConversationStore
+from instar.stores.memories.embedded import EmbeddedMemoryStore
 from instar.stores.memories.port import MemoryStore
+from instar.stores.profiles.embedded import EmbeddedProfileStore
 from instar.stores.profiles.port import ProfileStore
-from instar.stores.segment.files import MemoryFiles, RealFiles
+from instar.stores.segment.files import Files, MemoryFiles, RealFiles
+from instar.stores.workflows.embedded import EmbeddedWorkflowStore
 from instar.stores.workflows.port import WorkflowStore
 
 PORTS: dict[str, tuple[type, type | None]] = {
@@ -66,22 +70,17 @@ async def open_embedded(
     location: Location, *, epoch: int, forget_key: bytes, clock: Clock, embedder: Embedder, read_only: bool = False
 ) -> dict[str, Any]:
     """Open the embedded backend of every port, all or none."""
-    from instar.stores.conversations.embedded import EmbeddedConversationStore
-    from instar.stores.memories.embedded import EmbeddedMemoryStore
-    from instar.stores.profiles.embedded import EmbeddedProfileStore
-    from instar.stores.workflows.embedded import EmbeddedWorkflowStore
 
-    opened: dict[str, Any] = {}
+    def files(name: str) -> Files:
+        return MemoryFiles() if location.path is None else RealFiles(location.path / name)
+
     common: dict[str, Any] = {"clock": clock, "epoch": epoch, "forget_key": forget_key, "read_only": read_only}
+    opened: dict[str, Any] = {}
     try:
-        for name, backend, more in (
-            ("conversations", EmbeddedConversationStore, {}),
-            ("profiles", EmbeddedProfileStore, {}),
-            ("memories", EmbeddedMemoryStore, {"embedder": embedder}),
-            ("workflows", EmbeddedWorkflowStore, {}),
-        ):
-            files = MemoryFiles() if location.path is None else RealFiles(location.path / name)
-            opened[name] = await backend.open(files, **common, **more)
+        opened["conversations"] = await EmbeddedConversationStore.open(files("conversations"), **common)
+        opened["profiles"] = await EmbeddedProfileStore.open(files("profiles"), **common)
+        opened["memories"] = await EmbeddedMemoryStore.open(files("memories"), embedder=embedder, **common)
+        opened["workflows"] = await EmbeddedWorkflowStore.open(files("workflows"), **common)
     except BaseException:
         for store in opened.values():
             await store.close()
