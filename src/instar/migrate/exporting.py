@@ -19,8 +19,8 @@ import blake3
 import msgspec
 
 from instar.core.canonical import Digest, record_digest
-from instar.core.errors import ExportCorrupt, ImportUnreadable, TransferError
-from instar.core.limits import IMPORT_BATCH_MESSAGES, MIB
+from instar.core.errors import ExportCorrupt, ImportUnreadable, RecordTooLarge, TransferError
+from instar.core.limits import FRAME_MAX_BYTES, IMPORT_BATCH_MESSAGES, MIB
 from instar.core.records import Memory, Message, Profile, Record
 from instar.migrate.report import ExportReport
 from instar.migrate.sources.detect import OWN_FORMAT
@@ -31,6 +31,7 @@ from instar.stores.movable import Movable
 from instar.stores.profiles.port import ProfileStore
 
 VERSION = 1
+BATCH_BYTES = FRAME_MAX_BYTES // 4  # leaves room in one transaction for a last large message and its index
 LINE_MAX_BYTES = 128 * MIB  # the largest message with its original, every character escaped
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -117,9 +118,19 @@ async def export_home(home: Ports, path: Path, *, person: str | None = None) -> 
 async def _records_of(home: Ports, person: str | None) -> AsyncIterator[PortRecords]:
     for port in _VALUES:
         after: tuple[str, ...] | None = None
-        while batch := await port_of(home, port).scan(after, limit=IMPORT_BATCH_MESSAGES):
+        while batch := await _scanned(port_of(home, port), after, IMPORT_BATCH_MESSAGES):
             after = batch[-1].key
             yield PortRecords(port, [record for record in batch if _belongs(record.value, person)])
+
+
+async def _scanned(store: Movable[Any], after: tuple[str, ...] | None, limit: int) -> Sequence[Record[Any]]:
+    """The next records; fewer of them where they are too large to come through the owner's socket together."""
+    try:
+        return await store.scan(after, limit=limit)
+    except RecordTooLarge:
+        if limit == 1:
+            raise
+        return await _scanned(store, after, limit // 2)
 
 
 def _belongs(value: Message | Profile | Memory | None, person: str | None) -> bool:
@@ -183,17 +194,18 @@ def check_export(path: Path) -> int:
 
 
 def read_records(path: Path) -> Iterator[PortRecords]:
-    """The records of an export that was checked, in its order, in batches of one port each."""
-    port, records = "", list[Record[Any]]()
+    """The records of an export that was checked, in its order, in batches of one port and one transaction each."""
+    port, records, size_bytes = "", list[Record[Any]](), 0
     for (number, line), _ in pairwise(_lines(path)):
         if number == 1:
             continue
         next_port, record = _record(path, number, line)
-        if records and (next_port != port or len(records) == IMPORT_BATCH_MESSAGES):
+        if records and (next_port != port or len(records) == IMPORT_BATCH_MESSAGES or size_bytes > BATCH_BYTES):
             yield PortRecords(port, records)
-            records = []
+            records, size_bytes = [], 0
         port = next_port
         records.append(record)
+        size_bytes += len(line)
     if records:
         yield PortRecords(port, records)
 

@@ -21,14 +21,13 @@ from instar.core.errors import RecordError
 from instar.core.limits import FRAME_MAX_BYTES, IMPORT_BATCH_MESSAGES, SKIPPED_LISTED_MAX
 from instar.core.records import Memory, Message, checked_memory, checked_message
 from instar.migrate.attribution import Attribution
-from instar.migrate.exporting import Ports, check_export, read_records
+from instar.migrate.exporting import BATCH_BYTES, Ports, check_export, read_records
 from instar.migrate.report import ImportReport, Left, Progress
 from instar.migrate.restoring import Restoring
 from instar.migrate.sources.detect import OWN_EXPORT, READERS, kind_of, known_kind
 from instar.migrate.sources.field import place
 from instar.migrate.sources.item import Item, NotCarried, Skipped
 
-_BATCH_BYTES = FRAME_MAX_BYTES // 4  # leaves room in one transaction for a last large message and its index
 _MESSAGE_PARTS_MAX_BYTES = FRAME_MAX_BYTES // 2  # text and original together
 
 Learn = Callable[[Sequence[Message]], Awaitable[object]]
@@ -250,7 +249,7 @@ def _next_batch(items: Iterator[Item]) -> Sequence[Item]:
     """The next items, as many as fit into one transaction."""
     batch: list[Item] = []
     size_bytes = 0
-    while len(batch) < IMPORT_BATCH_MESSAGES and size_bytes < _BATCH_BYTES:
+    while len(batch) < IMPORT_BATCH_MESSAGES and size_bytes < BATCH_BYTES:
         item = next(items, None)
         if item is None:
             break
