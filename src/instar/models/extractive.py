@@ -1,0 +1,348 @@
+# ruff: noqa: RUF001 - curly quotes are what people type
+"""The responder without a language model: it answers by quoting what was recalled, and cites it.
+
+It writes nothing of its own but the frame around a quotation. When nothing recalled answers a question it
+says so. Every reply ends with one line that says what it is and how to connect a language model.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+
+from instar.models.port import ChatModel, Cited, Evidence, Finished, ModelEvent, Request, TextDelta
+from instar.models.wording import folded, sentences, stem, stems, word_set, words
+
+CLOSING = "(Quoted from memory; I am not a language model. To connect one, set INSTAR_MODEL_URL and INSTAR_MODEL_NAME.)"
+
+COVERAGE_MIN = 0.5  # a sentence that covers less of a question is about something else
+ASKED_SCORE = 1.0  # evidence from here on is what the question names
+QUOTE_MAX_CHARS = 400
+_NEARLY = 0.92  # a second quotation must be this close to the first
+_CONTEXT_SHARE = 0.6  # what the rest of the message covers counts this much
+_RELATED_SHARE = 0.8  # a related word counts nearly as much as the word itself
+
+
+class Quotation(msgspec.Struct, frozen=True):
+    """A sentence that may answer, and how well."""
+
+    place: int
+    sentence: str
+    score: float
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What to say and the evidence it rests on, by place."""
+
+    text: str
+    cited: tuple[int, ...] = ()
+
+
+class ExtractiveResponder:
+    """A `ChatModel` that is no language model."""
+
+    kind: ClassVar[str] = "extractive"
+    name: ClassVar[str] = "extractive responder"
+
+    async def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]:
+        answer = answered(request)
+        if answer.cited:
+            yield Cited(answer.cited)
+        for piece in re.findall(r"\S+\s*", answer.text):
+            yield TextDelta(piece)
+        yield TextDelta(f"\n{CLOSING}")
+        yield Finished(reason="stop", responder_kind=self.kind, responder_name=self.name)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def answered(request: Request) -> Answer:
+    """The answer to the newest message of `request`, from its evidence alone."""
+    text = request.messages[-1].content
+    evidence = request.evidence
+    if any(each.kind == "forgotten" for each in evidence):
+        return _forgotten([each for each in evidence if each.kind == "forgotten"])
+    asked = [sentence for sentence in sentences(text) if _QUESTION.search(sentence)]
+    learned = [each for each in evidence if each.kind == "learned"]
+    if not asked:
+        return _acknowledged(text, learned)
+    found = _found(" ".join(asked), evidence)
+    return Answer("\n".join([*_noted(learned), found.text]), found.cited)
+
+
+_QUESTION = re.compile(
+    r"\?[\"'”’)\]]*\s*$|^(?:(?:so|and|but|ok|okay|well|hey|hi|hello|please|then)[, ]+)*"
+    r"(?:who|whom|whose|what|which|where|when|why|how|do|does|did|is|are|am|was|were|can|could|will|would|should|"
+    r"has|have|had|what's|who's|where's|when's|how's|tell me|remind me|show me|list|find|search|recall|summari[sz]e|describe|explain)\b",
+    re.IGNORECASE,
+)
+_GREETING = re.compile(r"^\W*(?:hi|hello|hey|hiya|good (?:morning|evening|afternoon))\b", re.IGNORECASE)
+_THANKS = re.compile(r"^\W*(?:thanks?|thank you|thx|cheers)\b", re.IGNORECASE)
+_SPEAKER = re.compile(
+    r"\b(?:did|does|has|had|do)(?: it)? (?P<speaker>(?!i\b|you\b|we\b|it\b|my\b|they\b)[\w .'’-]{2,60}?) (?:ever )?"
+    r"(?:say|says|said|tell|told|think|thinks|write|wrote|written|mention|mentioned|ask|asked|answer|suggest|recommend|explain|reply|feel)\b",
+    re.IGNORECASE,
+)
+_OWN = re.compile(r"\b(?:my|i|i'm|i've|me|mine|myself)\b", re.IGNORECASE)
+
+_NUMBER = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|hundred|dozen)\b"
+)
+_TIME = re.compile(
+    r"\b(?:january|february|march|april|may|june|july|august|september|october|november|december|monday|tuesday|wednesday|"
+    r"thursday|friday|saturday|sunday|today|tomorrow|yesterday|tonight|morning|evening|noon|midnight|week|month|year|spring|summer|"
+    r"autumn|winter|christmas|easter|o'clock|(?:19|20)\d\d|\d{1,2}(?::\d\d|\.\d\d| ?[ap]m|th\b|st\b|rd\b|nd\b))"
+)
+_PROPER = re.compile(r"(?<=\s)[^\W\d_a-z]\w+|\b(?:called|named|name is|name's)\b")
+_PLACE = re.compile(r"\b(?:in|at|near|on|to|from|under|behind|next to|inside|above|below|by)\b")
+_REASON = re.compile(r"\b(?:because|since|so that|due to|reason|in order to)\b")
+_WANTED = (
+    (re.compile(r"\b(?:when|what (?:day|date|time|year|month)|which (?:day|date|year|month))\b"), _TIME, 0.15),
+    (re.compile(r"\b(?:how (?:many|much|old|long|far|often|tall|big|heavy|fast)|number|code|pin|what time|size|price|cost)\b"), _NUMBER, 0.2),
+    (re.compile(r"\b(?:who|whose|called|name)\b"), _PROPER, 0.12),
+    (re.compile(r"\bwhere\b"), _PLACE, 0.08),
+    (re.compile(r"\bwhy\b"), _REASON, 0.15),
+)  # fmt: skip
+"""What a kind of question wants to see in its answer, and how much that counts."""
+
+_VAGUE = frozenset(
+    stem(word)
+    for word in word_set(
+        "name call thing kind type sort many much time day date way lot people person new old get go come make take "
+        "use want like give need one find long place happen number last first next good"
+    )
+)
+"""Words that narrow a question a little."""
+
+_RELATED: dict[str, int] = {
+    stem(word): number
+    for number, group in enumerate(
+        (
+            "job work profession occupation career employ trade", "film movie cinema", "car vehicle drive volvo",
+            "doctor physician", "child son daughter baby", "flat apartment", "house home live",
+            "holiday vacation trip", "wife husband partner spouse marry", "shop store",
+            "favourite favorite best", "hate dislike detest", "ill sick illness", "begin start", "end finish",
+            "mum mom mother", "dad father", "phone telephone mobile", "bike bicycle cycle", "colour color",
+            "neighbour neighbor", "exam test", "allergic allergy", "born birthday", "present gift",
+            "afraid scared fear phobia", "recommend suggest advise", "novel book", "town city village", "relocate move",
+            "repair fix mend", "password code pin", "plane flight fly", "instrument play", "buy purchase bought",
+            "meal dinner lunch", "salary earn pay", "cost price", "dog puppy", "cat kitten", "meeting appointment",
+            "garden plant grow", "wine drink beer", "study degree university", "dentist tooth", "hospital surgery operation",
+        )
+    )
+    for word in group.split()
+}  # fmt: skip
+
+
+def _found(question: str, evidence: Sequence[Evidence]) -> Answer:
+    facts = [place for place, each in enumerate(evidence) if each.kind == "fact" and each.score >= ASKED_SCORE]
+    if facts:
+        return _facts(facts, evidence)
+    quotations = _quotations(question, evidence)
+    if not quotations:
+        return Answer("I have nothing about that yet.")
+    return _quoted(quotations, evidence)
+
+
+def _facts(places: Sequence[int], evidence: Sequence[Evidence]) -> Answer:
+    lines = [_fact(place, evidence) for place in places]
+    return Answer("\n".join(dict.fromkeys(lines)), tuple(places))
+
+
+def _fact(place: int, evidence: Sequence[Evidence]) -> str:
+    fact = evidence[place]
+    stated = f"{to_second_person(fact.text).rstrip('.')}."
+    source = next(
+        (each for each in evidence if each.kind != "fact" and each.message_id and each.message_id == fact.message_id and each.channel == fact.channel),
+        None,
+    )  # fmt: skip
+    if source is None:
+        return f"{stated} You told me{_on(fact)}." if fact.said_at else stated
+    return f'{stated} You told me{_on(fact)}: "{_short(_sentence_with(fact.value or "", source.text))}"'
+
+
+def _sentence_with(value: str, text: str) -> str:
+    parts = sentences(text)
+    return next((part for part in parts if value.casefold() in part.casefold()), parts[0] if parts else text)
+
+
+def _quoted(quotations: Sequence[Quotation], evidence: Sequence[Evidence]) -> Answer:
+    best = quotations[0]
+    chosen = [each for each in quotations[:3] if each.score >= _NEARLY * best.score]
+    lines = [f'{_who(evidence[each.place])}{_on(evidence[each.place])}: "{_short(each.sentence)}"' for each in chosen]
+    return Answer("\n".join(lines), tuple(each.place for each in chosen))
+
+
+def _quotations(question: str, evidence: Sequence[Evidence]) -> list[Quotation]:
+    """The best sentence of each piece of evidence that covers enough of the question, best first."""
+    speaker = _speaker(question)
+    asked = [each for each in dict.fromkeys(stems(question)) if each not in stems(speaker)] or stems(question)
+    if not asked:
+        return []
+    allowed = [place for place, each in enumerate(evidence) if _may_answer(each, speaker, question)]
+    texts = {place: stems(evidence[place].text) for place in allowed}
+    weights = _weights(asked, list(texts.values()))
+    found = [
+        quotation
+        for place in allowed
+        if (quotation := _best_sentence(place, evidence[place], asked, weights, question)) is not None
+    ]
+    rank = {place: order for order, place in enumerate(allowed)}
+    found.sort(key=lambda each: (-_ranked(each, rank[each.place]), each.place))
+    return _distinct(found, evidence)
+
+
+def _ranked(quotation: Quotation, order: int) -> float:
+    return quotation.score + 0.15 / (1 + order)
+
+
+def _distinct(found: Sequence[Quotation], evidence: Sequence[Evidence]) -> list[Quotation]:
+    """Each message and each wording once: a fact and the episode it came from are one source."""
+    seen: set[object] = set()
+    distinct = []
+    for each in found:
+        source = evidence[each.place]
+        marks = {(source.channel, source.message_id or source.memory_id), folded(each.sentence)}
+        if not marks & seen:
+            distinct.append(each)
+        seen |= marks
+    return distinct
+
+
+def _best_sentence(
+    place: int, each: Evidence, asked: Sequence[str], weights: dict[str, float], question: str
+) -> Quotation | None:
+    whole = set(stems(each.text)) | set(stems(each.author_name or ""))
+    best: Quotation | None = None
+    for sentence in sentences(each.text):
+        if _QUESTION.search(sentence):
+            continue
+        covered = _coverage(asked, set(stems(sentence)), whole, weights)
+        if covered >= COVERAGE_MIN:
+            score = covered + _wanted(question, sentence)
+            if best is None or score > best.score:
+                best = Quotation(place, sentence, score)
+    return best
+
+
+def _coverage(asked: Sequence[str], sentence: set[str], whole: set[str], weights: dict[str, float]) -> float:
+    """The weighted share of the question's words that the sentence, or less so its message, holds."""
+    total = sum(weights[each] for each in asked)
+    covered = sum(weights[each] * max(_match(each, sentence), _CONTEXT_SHARE * _match(each, whole)) for each in asked)
+    return covered / total if total else 0.0
+
+
+def _match(asked: str, told: set[str]) -> float:
+    if asked in told:
+        return 1.0
+    group = _RELATED.get(asked)
+    return _RELATED_SHARE if group is not None and any(_RELATED.get(each) == group for each in told) else 0.0
+
+
+def _weights(asked: Sequence[str], texts: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Inverse document frequency over the evidence; vague words count a third."""
+    count = len(texts)
+    holding = {each: sum(each in text for text in texts) for each in asked}
+    return {
+        each: (math.log(1 + (count + 1) / (holding[each] + 0.5))) * (0.3 if each in _VAGUE else 1.0) for each in asked
+    }
+
+
+def _wanted(question: str, sentence: str) -> float:
+    asked, told = folded(question), sentence
+    return sum(
+        amount
+        for kind, shape, amount in _WANTED
+        if kind.search(asked) and shape.search(told if shape is _PROPER else folded(told))
+    )
+
+
+def _may_answer(each: Evidence, speaker: str, question: str) -> bool:
+    if each.kind in {"learned", "forgotten"}:
+        return False
+    if speaker:
+        return bool(set(words(speaker)) & set(words(f"{each.author_name or ''} {each.author or ''}")))
+    return each.own or not _OWN.search(question)
+
+
+def _speaker(question: str) -> str:
+    match = _SPEAKER.search(question)
+    return match["speaker"] if match else ""
+
+
+def _acknowledged(text: str, learned: Sequence[Evidence]) -> Answer:
+    if learned:
+        return Answer("\n".join(_noted(learned)))
+    if _GREETING.search(text):
+        return Answer("Hello. Tell me something to remember, or ask about what you have told me.")
+    if _THANKS.search(text):
+        return Answer("You are welcome.")
+    return Answer("I will remember that." if _substance(text) else "All right.")
+
+
+def _noted(learned: Sequence[Evidence]) -> list[str]:
+    if not learned:
+        return []
+    stated = [to_second_person(each.text).rstrip(".") for each in learned]
+    listed = "; ".join(
+        [stated[0][:1].lower() + stated[0][1:] if stated[0].startswith("Your") else stated[0], *stated[1:]]
+    )
+    return [f"Noted: {listed}."]
+
+
+def _forgotten(gone: Sequence[Evidence]) -> Answer:
+    texts = [to_second_person(each.text).rstrip(".") for each in gone if each.text]
+    if not texts:
+        return Answer("I found nothing of that to forget.")
+    return Answer(
+        f'I have forgotten this: "{_short("; ".join(texts))}". The message itself stays in this conversation.'
+    )
+
+
+def _substance(text: str) -> bool:
+    return len(stems(text)) > 0
+
+
+def _who(each: Evidence) -> str:
+    if each.own:
+        return "You told me"
+    return f"{each.author_name or each.author or 'Someone'} said"
+
+
+def _on(each: Evidence) -> str:
+    return f" on {each.said_at.date().isoformat()}" if each.said_at else ""
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= QUOTE_MAX_CHARS else line[: QUOTE_MAX_CHARS - 2] + " …"
+
+
+_SECOND = {
+    "i": "you", "i'm": "you're", "i've": "you've", "i'd": "you'd", "i'll": "you'll", "my": "your", "mine": "yours",
+    "me": "you", "myself": "yourself", "am": "are", "was": "were",
+}  # fmt: skip
+
+
+def to_second_person(text: str) -> str:
+    """A statement in the first person, said to the one who made it: "My birthday is 3 May", "Your birthday ..."."""
+    first_person = re.search(r"\bi\b", text, re.IGNORECASE) is not None
+
+    def turned(match: re.Match[str]) -> str:
+        word = match.group()
+        if word.casefold() == "was" and not first_person:
+            return word
+        new = _SECOND[word.casefold().replace("’", "'")]
+        return new.capitalize() if match.start() == 0 else new
+
+    pattern = r"\b(?:i'm|i've|i'd|i'll|i|my|mine|me|myself|am|was)\b(?!['’])"
+    return re.sub(pattern, turned, text.replace("’", "'"), flags=re.IGNORECASE)
+
+
+if TYPE_CHECKING:
+    _fulfils: type[ChatModel] = ExtractiveResponder

@@ -1,0 +1,1 @@
+"""Durable work: workflows whose finished steps survive the process that ran them."""
