@@ -1,0 +1,28 @@
+"""The profile stores keep the port's promises, and the contract catches those that do not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from instar.stores.profiles.contract import ProfilesContract
+from instar.stores.profiles.embedded import EmbeddedProfileStore
+from instar.testing.backends import EmbeddedBackend, real_files
+
+
+class TestMemory(ProfilesContract):
+    @pytest.fixture
+    async def backend(self) -> AsyncIterator[EmbeddedBackend]:
+        backend = EmbeddedBackend(EmbeddedProfileStore.open)
+        yield backend
+        await backend.close()
+
+
+class TestFiles(ProfilesContract):
+    @pytest.fixture
+    async def backend(self, tmp_path: Path) -> AsyncIterator[EmbeddedBackend]:
+        backend = EmbeddedBackend(EmbeddedProfileStore.open, real_files(tmp_path))
+        yield backend
+        await backend.close()

@@ -1,0 +1,28 @@
+"""The workflow stores keep the port's promises, and the contract catches those that do not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from instar.stores.workflows.contract import WorkflowsContract
+from instar.stores.workflows.embedded import EmbeddedWorkflowStore
+from instar.testing.backends import EmbeddedBackend, real_files
+
+
+class TestMemory(WorkflowsContract):
+    @pytest.fixture
+    async def backend(self) -> AsyncIterator[EmbeddedBackend]:
+        backend = EmbeddedBackend(EmbeddedWorkflowStore.open)
+        yield backend
+        await backend.close()
+
+
+class TestFiles(WorkflowsContract):
+    @pytest.fixture
+    async def backend(self, tmp_path: Path) -> AsyncIterator[EmbeddedBackend]:
+        backend = EmbeddedBackend(EmbeddedWorkflowStore.open, real_files(tmp_path))
+        yield backend
+        await backend.close()
