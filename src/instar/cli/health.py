@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from instar.cli.frame import Frame, command
+from instar.core.clock import SystemClock
 from instar.core.errors import InstarError
 from instar.stores.home import HomeStatus
 
@@ -97,7 +98,7 @@ async def _model_finding(frame: Frame) -> Finding:
     from instar.models.choose import choose_model
     from instar.models.port import ChatMessage, Finished, Request
 
-    model = choose_model(frame.settings.model)
+    model = choose_model(frame.settings.model, clock=SystemClock())
     if model is None:
         return Finding(
             check="model",
