@@ -10,6 +10,7 @@ import pytest
 from instar.stores.conversations.contract import ConversationsContract
 from instar.stores.conversations.embedded import EmbeddedConversationStore
 from instar.testing.backends import EmbeddedBackend, real_files
+from instar.testing.liars import CONVERSATION_LIARS, broken_by
 
 
 class TestMemory(ConversationsContract):
@@ -26,3 +27,9 @@ class TestFiles(ConversationsContract):
         backend = EmbeddedBackend(EmbeddedConversationStore.open, real_files(tmp_path))
         yield backend
         await backend.close()
+
+
+@pytest.mark.parametrize("name", sorted(CONVERSATION_LIARS))
+async def test_the_contract_catches_the_liar(name: str) -> None:
+    liar, clause = CONVERSATION_LIARS[name]
+    assert await broken_by(ConversationsContract, clause, EmbeddedBackend(liar.open)), f"{clause} lets {name} pass"

@@ -10,6 +10,7 @@ import pytest
 from instar.stores.profiles.contract import ProfilesContract
 from instar.stores.profiles.embedded import EmbeddedProfileStore
 from instar.testing.backends import EmbeddedBackend, real_files
+from instar.testing.liars import PROFILE_LIARS, broken_by
 
 
 class TestMemory(ProfilesContract):
@@ -26,3 +27,9 @@ class TestFiles(ProfilesContract):
         backend = EmbeddedBackend(EmbeddedProfileStore.open, real_files(tmp_path))
         yield backend
         await backend.close()
+
+
+@pytest.mark.parametrize("name", sorted(PROFILE_LIARS))
+async def test_the_contract_catches_the_liar(name: str) -> None:
+    liar, clause = PROFILE_LIARS[name]
+    assert await broken_by(ProfilesContract, clause, EmbeddedBackend(liar.open)), f"{clause} lets {name} pass"

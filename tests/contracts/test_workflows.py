@@ -10,6 +10,7 @@ import pytest
 from instar.stores.workflows.contract import WorkflowsContract
 from instar.stores.workflows.embedded import EmbeddedWorkflowStore
 from instar.testing.backends import EmbeddedBackend, real_files
+from instar.testing.liars import WORKFLOW_LIARS, broken_by
 
 
 class TestMemory(WorkflowsContract):
@@ -26,3 +27,9 @@ class TestFiles(WorkflowsContract):
         backend = EmbeddedBackend(EmbeddedWorkflowStore.open, real_files(tmp_path))
         yield backend
         await backend.close()
+
+
+@pytest.mark.parametrize("name", sorted(WORKFLOW_LIARS))
+async def test_the_contract_catches_the_liar(name: str) -> None:
+    liar, clause = WORKFLOW_LIARS[name]
+    assert await broken_by(WorkflowsContract, clause, EmbeddedBackend(liar.open)), f"{clause} lets {name} pass"

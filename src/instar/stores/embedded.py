@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
@@ -32,7 +32,7 @@ Value = TypeVar("Value", bound=msgspec.Struct)
 Result = TypeVar("Result")
 
 APPLY_COMMIT_MAX_BYTES = FRAME_MAX_BYTES // 2  # one transaction of `apply`; a record beside it still fits a frame
-DIGESTED_PER_TURN = 500  # records hashed before the event loop gets its turn
+READ_PER_TURN = 500  # records read through before the event loop gets its turn
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -152,7 +152,7 @@ class EmbeddedMovable(EmbeddedStore, Generic[Value]):
         for count, entry in enumerate(self.engine.scan(self.collection), start=1):
             record = self._record(entry)
             digests[bucket_of(record.key)] += record_digest(cast("Record[msgspec.Struct]", record))
-            if count % DIGESTED_PER_TURN == 0:
+            if count % READ_PER_TURN == 0:
                 await asyncio.sleep(0)
         if commits == self._commits:
             self._digests = digests
@@ -205,12 +205,32 @@ class EmbeddedMovable(EmbeddedStore, Generic[Value]):
     async def _apply(self, records: Sequence[Record[Value]]) -> int:
         for record in records:
             self._check_record(record)
-        newer = 0
+        newest = _newest(records)
+        marks = [record for record in newest if is_mark(record.key)]
+        others = [record for record in newest if not is_mark(record.key)]
         async with self._claims.of_everything():
-            for transaction in _transactions(map(self._applied, _newest(records))):
-                newer += len(transaction)
-                await self._commit(list(chain.from_iterable(transaction)))
-        return newer
+            marked = await self._commit_all(map(self._applied, marks))
+            newer = await self._commit_all(map(self._applied, others))
+            if marked:
+                await self._commit_all([ops async for ops in self._overtaken()])
+        return marked + newer
+
+    async def _commit_all(self, writes: Iterable[list[Op]]) -> int:
+        """Commit writes, each whole, and return how many there were. A write is planned when those before are in."""
+        count = 0
+        for transaction in _transactions(writes):
+            await self._commit(list(chain.from_iterable(transaction)))
+            count += len(transaction)
+        return count
+
+    async def _overtaken(self) -> AsyncIterator[list[Op]]:
+        """What ends the records here that marks from elsewhere bar: there the tombstones may be purged already."""
+        for count, entry in enumerate(self.engine.scan(self.collection), start=1):
+            value = self._value(entry)
+            if self._barred(value, entry.version):
+                yield self._ended(value)
+            if count % READ_PER_TURN == 0:
+                await asyncio.sleep(0)
 
     def _check_record(self, record: Record[Value]) -> None:
         if record.value is None:
@@ -288,14 +308,14 @@ def _first_by_version(records: list[Record[Value]], limit: int) -> list[Record[V
     return records[:end]
 
 
-def _newest(records: Iterable[Record[Value]]) -> Iterable[Record[Value]]:
+def _newest(records: Iterable[Record[Value]]) -> Sequence[Record[Value]]:
     """Each key once, with its newest record."""
     newest: dict[tuple[str, ...], Record[Value]] = {}
     for record in records:
         known = newest.get(record.key)
         if known is None or known.version < record.version:
             newest[record.key] = record
-    return newest.values()
+    return list(newest.values())
 
 
 def _transactions(writes: Iterable[list[Op]]) -> Iterator[list[list[Op]]]:

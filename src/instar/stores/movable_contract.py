@@ -299,6 +299,19 @@ class MovableContract(PurgeableContract[Store]):
         await target.apply(older)
         assert [name for name in NAMES if await self.present(target, name)] == ["ada", "cleo"]
 
+    async def test_what_is_removed_and_purged_here_is_removed_where_it_was_copied_to(
+        self, store: Any, backend: Backend[Any]
+    ) -> None:
+        await self.fill(store, NAMES)
+        target = await backend.open_other()
+        await target.apply(await store.scan())
+        since = await store.version()
+        await self.remove(store, "bob")
+        await store.purge([])
+        await target.apply(await store.changes(since))
+        assert [name for name in NAMES if await self.present(target, name)] == ["ada", "cleo"]
+        assert await target.digest() == await store.digest()
+
     async def test_own_writes_get_versions_above_every_applied_one(
         self, store: Movable[Any], backend: Backend[Any]
     ) -> None:

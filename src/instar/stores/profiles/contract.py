@@ -250,5 +250,6 @@ class ProfilesContract(MovableContract[ProfileStore]):
         anew = await store.save(profile(), expected_version=0)
         assert anew.version > first.version
         target = await backend.open_other()
-        await target.apply(await store.scan())
+        for record in await store.scan():
+            await target.apply([record])
         assert await target.load(ADA) == anew
