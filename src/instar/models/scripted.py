@@ -71,6 +71,8 @@ class ScriptedModel:
         except (GeneratorExit, asyncio.CancelledError):
             self.stopped += 1
             raise
+        if not any(isinstance(step, str | ToolCall) for step in steps):
+            raise _nothing_to_say()
         yield Finished(reason=_reason(steps), responder_kind=self.kind, responder_name=self.name)
 
     async def close(self) -> None:
@@ -99,13 +101,17 @@ def _steps(script: Script) -> Sequence[Step]:
         steps = [step for step in script if step != ""]
     else:
         steps = [script]
-    if not any(isinstance(step, str | ToolCall | ModelError) for step in steps):
-        raise ModelReplyInvalid(
-            "the scripted model was told to say nothing",
-            why="a reply without text, tool call or error would look like an answer and be none",
-            next="give the script a text, a ToolCall or a ModelError",
-        )
+    if not any(isinstance(step, str | ToolCall | ModelError | Hang) for step in steps):
+        raise _nothing_to_say()
     return steps
+
+
+def _nothing_to_say() -> ModelReplyInvalid:
+    return ModelReplyInvalid(
+        "the scripted model was told to say nothing",
+        why="a reply without text, tool call or error would look like an answer and be none",
+        next="give the script a text, a ToolCall or a ModelError",
+    )
 
 
 def _reason(steps: Sequence[Step]) -> Literal["stop", "tool_calls"]:

@@ -180,8 +180,8 @@ def _escaped_label(text: str) -> str:
 
 
 # --- every name --------------------------------------------------------------------------------
-MODEL_ANSWERS = Counter(
-    "instar_model_answers_total", "Replies asked of a model, by how they ended.", ("model", "outcome")
+MODEL_CHOICES = Counter(
+    "instar_model_choices_total", "What the router did with a model in a request.", ("model", "outcome")
 )
 MODEL_RETRIES = Counter(
     "instar_model_retries_total", "Requests sent again before the first event, by error code.", ("model", "code")

@@ -56,6 +56,13 @@ async def test_a_hang_lasts_until_it_is_released():
     assert TextDelta("at last") in await reply
 
 
+async def test_a_released_hang_with_nothing_behind_it_is_no_reply():
+    hang = Hang()
+    hang.release()
+    with pytest.raises(ModelReplyInvalid):
+        await _all(ScriptedModel([hang]))
+
+
 async def test_closing_or_cancelling_early_is_counted_as_stopped():
     model = ScriptedModel(["a b c", ["x", hang := Hang()]])
     stream = model.stream(QUESTION)
