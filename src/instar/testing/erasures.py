@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from instar.core.clock import ManualClock
 from instar.core.ids import ChannelId, PersonId
 from instar.core.records import Scope
 from instar.core.settings import EmbeddingSettings, Settings
-from instar.stores.home import Home
+from instar.stores.home import Home, Receipt
 from instar.testing.outcome import Outcome
 
 SETTINGS = Settings(embeddings=EmbeddingSettings(kind="hashing"))
@@ -63,20 +63,24 @@ class Story:
         return [word for person, words in self.words.items() if person != self.forgotten for word in [person, *words]]
 
 
-def run_erasures(seed: int, rounds: int) -> Outcome:
+Forget = Callable[[Home, PersonId], Awaitable[Receipt]]
+"""How a person is forgotten: `Home.forget`, or a liar that the proof must catch."""
+
+
+def run_erasures(seed: int, rounds: int, *, forget: Forget = Home.forget) -> Outcome:
     """Forget one person in each of `rounds` homes and search what is left."""
     words = 0
     for number in range(rounds):
         story = Story(seed + number)
         with tempfile.TemporaryDirectory(prefix="instar-forget-") as directory:
-            broken = asyncio.run(broken_promise(story, Path(directory)))
+            broken = asyncio.run(broken_promise(story, Path(directory), forget))
         words += len(story.secrets())
         if broken:
             return Outcome(name="forget", rounds=number + 1, figure=f"seed {seed + number}: {broken}", held=False)
     return Outcome(name="forget", rounds=rounds, figure=f"0 of {words:,} forgotten words found", held=True)
 
 
-async def broken_promise(story: Story, directory: Path) -> str | None:
+async def broken_promise(story: Story, directory: Path, forget: Forget) -> str | None:
     """Live through `story` in `directory`; None when every promise held, else what did not."""
     async with instar.open(directory / "home", settings=SETTINGS, clock=ManualClock()) as home:
         await _talk(story, home)
@@ -84,15 +88,15 @@ async def broken_promise(story: Story, directory: Path) -> str | None:
     if unseen:
         return f"the search is blind: {unseen[0]} was said and not found before the erasure"
     async with instar.open(directory / "home", settings=SETTINGS, clock=ManualClock()) as home:
-        receipt = await home.forget(PersonId(story.forgotten))
-        if not receipt.verified_absent:
-            return "the receipt says that something was found"
+        receipt = await forget(home, PersonId(story.forgotten))
         if recalled := await _recalled(home, story):
             return f"{recalled} is still recalled"
     if left := _found(directory, story.secrets()):
         return f"{left[0]} is still in the files"
     lost = [word for word in story.kept() if word not in _found(directory, story.kept())]
-    return f"{lost[0]} of another person is lost" if lost else None
+    if lost:
+        return f"{lost[0]} of another person is lost"
+    return None if receipt.verified_absent else "the receipt denies what the files show: that all is gone"
 
 
 async def _talk(story: Story, home: Home) -> None:
