@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from instar.agent.reply import Citation, Responder
+from instar.agent.citation import citations_kept
+from instar.agent.reply import Citation
 from instar.channels.web.site import Site
 from instar.core.ids import ChannelId, MessageId
 from instar.core.records import Message
@@ -13,7 +14,6 @@ from instar.stores.conversations.port import ChannelSummary
 from instar.stores.memories.port import Hit
 
 WINDOW_MESSAGES = 50
-_CITED_CHANNELS_MAX = 200  # where a citation of an older reply is looked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,8 @@ class Shown:
     """What the turn recalled; None when it is no longer known."""
     question: str = ""
     """On a reply: what it answers."""
-    responder: Responder | None = None
+    responder: str | None = None
+    """On an agent's message: who made it, a model or the extractive responder."""
 
 
 def is_visible_to(message: Message, person: str) -> bool:
@@ -72,42 +73,13 @@ async def shown(site: Site, message: Message, *, question: str = "") -> Shown:
     return Shown(
         message=message,
         anchor=f"m-{message.position}",
-        who=_who(site, message),
-        citations=reply.citations if reply else await _citations(site, message),
+        who=_who(message),
+        citations=reply.citations if reply else await citations_kept(site.home, message),
         recalled=recalled.hits if recalled else None,
         question=question,
-        responder=reply.responder if reply else None,
+        responder=message.author_name if message.role == "agent" else None,
     )
 
 
-async def cited_message(site: Site, message_id: MessageId, near: Message) -> Message | None:
-    """Find a cited message: in the reply's own channel, else in those its person talked in."""
-    here = await site.home.conversations.get(near.channel, message_id)
-    if here is not None or near.person is None:
-        return here
-    for summary in (await channels_of(site, near.person))[:_CITED_CHANNELS_MAX]:
-        found = await site.home.conversations.get(summary.channel, message_id)
-        if found is not None:
-            return found
-    return None
-
-
-async def _citations(site: Site, message: Message) -> list[Citation]:
-    found = [await cited_message(site, cited, message) for cited in message.citations]
-    return [_citation(cited) for cited in found if cited is not None]
-
-
-def _citation(message: Message) -> Citation:
-    return Citation(
-        message_id=message.id,
-        channel=message.channel,
-        author=message.author_name or message.author,
-        sent_at=message.sent_at,
-        text=message.text,
-    )
-
-
-def _who(site: Site, message: Message) -> str:
-    if message.role == "agent" and message.author_name is None:
-        return site.settings.agent.name
-    return message.author_name or message.author
+def _who(message: Message) -> str:
+    return message.author if message.role == "agent" else message.author_name or message.author

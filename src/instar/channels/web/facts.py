@@ -1,37 +1,28 @@
-"""A profile repeats a person's facts; a correction on a page reaches it too."""
+"""Corrections on a page reach everything that repeats the statement: profile, and the message's own memories."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from msgspec.structs import replace
 
-from instar.core.errors import VersionConflict
-from instar.core.ids import PersonId
+from instar.agent.remember import episodes, fact_memory_id, save_profile
+from instar.channels.web.ports import WebHome
+from instar.core.ids import ChannelId, MemoryId
 from instar.core.records import Fact, Memory, Profile
-from instar.stores.profiles.port import ProfileStore
-
-_ATTEMPTS_MAX = 5  # a turn may save the same profile at this moment
 
 
-async def correct_fact(profiles: ProfileStore, old: Memory, new: Memory | None) -> None:
+async def correct_profile(home: WebHome, old: Memory, new: Memory | None) -> None:
     """Put `new` where the profile says `old`; None takes the statement away."""
-    await change_profile(profiles, old.person, lambda profile: _corrected(profile, old, new))
+    if await home.profiles.load(old.person) is not None:
+        await save_profile(home, old.person, lambda profile: _corrected(profile, old, new))
 
 
-async def change_profile(profiles: ProfileStore, person: PersonId, change: Callable[[Profile], Profile]) -> None:
-    """Apply `change` to the stored profile, again if someone saved in between; no profile, no change."""
-    for attempt in range(_ATTEMPTS_MAX):
-        stored = await profiles.load(person)
-        if stored is None or (changed := change(stored.profile)) == stored.profile:
-            return
-        try:
-            await profiles.save(changed, expected_version=stored.version)
-        except VersionConflict:
-            if attempt == _ATTEMPTS_MAX - 1:
-                raise
-        else:
-            return
+async def forget_as_said(home: WebHome, memory: Memory) -> None:
+    """Forget the message a memory came from as a memory of its own; it stays in its conversation."""
+    if memory.source_message_id is None:
+        return
+    said = await home.conversations.get(memory.channel or ChannelId(""), memory.source_message_id)
+    for episode in episodes(said) if said else ():
+        await home.memories.forget(episode.id)
 
 
 def value_in(text: str, *, like: Memory) -> str | None:
@@ -43,12 +34,37 @@ def value_in(text: str, *, like: Memory) -> str | None:
     return inner if inner and text == before + inner + after else None
 
 
+def fact_id(memory: Memory) -> MemoryId | None:
+    """Return the id the agent would give this fact; None for what is no fact with a value and a source."""
+    if memory.attribute is None or memory.value is None:
+        return None
+    return fact_memory_id(
+        Fact(
+            attribute=memory.attribute,
+            value=memory.value,
+            text=memory.text,
+            source_message_id=memory.source_message_id,
+            source_channel=memory.channel,
+        )
+    )
+
+
 def _corrected(profile: Profile, old: Memory, new: Memory | None) -> Profile:
     facts = [_instead(fact, new) if _states(fact, old) else fact for fact in profile.facts]
-    name = profile.name
-    if old.attribute == "name" and name is not None and name == old.value:
-        name = new.value if new else None
-    return replace(profile, name=name, facts=tuple(fact for fact in facts if fact is not None))
+    value = new.value if new else None
+    return replace(
+        profile,
+        name=value if old.attribute == "name" and profile.name == old.value else profile.name,
+        preferences=_preferring(profile.preferences, old, value),
+        facts=tuple(fact for fact in facts if fact is not None),
+    )
+
+
+def _preferring(preferences: dict[str, str], old: Memory, value: str | None) -> dict[str, str]:
+    if old.attribute is None or preferences.get(old.attribute) != old.value:
+        return preferences
+    others = {key: kept for key, kept in preferences.items() if key != old.attribute}
+    return others if value is None else {**others, old.attribute: value}
 
 
 def _states(fact: Fact, memory: Memory) -> bool:

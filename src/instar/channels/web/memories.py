@@ -9,10 +9,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from instar.channels.web.facts import correct_fact, value_in
+from instar.channels.web.facts import correct_profile, fact_id, forget_as_said, value_in
 from instar.channels.web.form import form_of
 from instar.channels.web.site import Site, person_of, see_other, site_of
-from instar.core.errors import MemoryUnknown
+from instar.core.errors import MemoryUnknown, RecordInvalid
 from instar.core.ids import MemoryId, PersonId
 from instar.core.limits import PAGE_MAX_MESSAGES
 from instar.core.records import Memory, Scope, checked_memory
@@ -56,9 +56,8 @@ async def edit_memory(request: Request) -> Response:
     text = form.get("text", "").strip()
     if text == old.text:
         return _back(form, old, "unchanged")
-    new = _corrected(old, text, site)
-    await site.home.memories.supersede(old.id, new)
-    await correct_fact(site.home.profiles, old, new)
+    new = await _stored(old, _corrected(old, text, site), site)
+    await correct_profile(site.home, old, new)
     return _back(form, new, "corrected")
 
 
@@ -71,12 +70,13 @@ async def pin_memory(request: Request) -> Response:
 
 
 async def forget_memory(request: Request) -> Response:
-    """Forget one memory, and the same statement in the person's profile."""
+    """Forget one memory, the same statement in the profile, and its message as a memory of its own."""
     site = site_of(request)
     form = await form_of(request)
     memory = await _memory(site, form)
     await site.home.memories.forget(memory.id)
-    await correct_fact(site.home.profiles, memory, None)
+    await correct_profile(site.home, memory, None)
+    await forget_as_said(site.home, memory)
     site.turns.drop_explanations()
     return _back(form, memory, "forgotten")
 
@@ -141,6 +141,17 @@ def _corrected(old: Memory, text: str, site: Site) -> Memory:
             vector=None,
         )
     )
+
+
+async def _stored(old: Memory, new: Memory, site: Site) -> Memory:
+    """Store a correction, where it can under the id a later word on the same matter looks for."""
+    expected_id = fact_id(new)
+    try:
+        return await site.home.memories.supersede(old.id, msgspec.structs.replace(new, id=expected_id or new.id))
+    except (MemoryUnknown, RecordInvalid):
+        if expected_id is None:
+            raise
+    return await site.home.memories.supersede(old.id, new)
 
 
 def _back(form: dict[str, str], memory: Memory, done: str) -> Response:

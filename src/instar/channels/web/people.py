@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from instar.channels.web.facts import change_profile
+from instar.agent.remember import save_profile
 from instar.channels.web.form import form_of
 from instar.channels.web.site import Site, see_other, site_of
 from instar.core.errors import PersonUnknown
@@ -59,7 +59,8 @@ async def delete_emotion(request: Request) -> Response:
     site = site_of(request)
     known = await _known(site, request.path_params["person"])
     chosen = (await form_of(request)).get("sample", "")
-    await change_profile(site.home.profiles, known.person, lambda profile: _without(profile, chosen))
+    if known.profile is not None:
+        await save_profile(site.home, known.person, lambda profile: _without(profile, chosen))
     return see_other(f"/people/{quote(known.person, safe='')}", done="estimate-deleted")
 
 

@@ -8,10 +8,8 @@ from typing import Protocol
 import msgspec
 
 from instar.agent.reply import TurnEvent
+from instar.agent.stores import Stores
 from instar.core.ids import PersonId
-from instar.stores.conversations.port import ConversationStore
-from instar.stores.memories.port import MemoryStore
-from instar.stores.profiles.port import ProfileStore
 
 
 class Talker(Protocol):
@@ -23,20 +21,8 @@ class Talker(Protocol):
         """Yield the events of one turn. A message id seen before gives the reply it got then."""
 
 
-class WebHome(Protocol):
+class WebHome(Stores, Protocol):
     """The home behind the pages."""
-
-    @property
-    def conversations(self) -> ConversationStore:
-        """Every message."""
-
-    @property
-    def profiles(self) -> ProfileStore:
-        """What is known of each person."""
-
-    @property
-    def memories(self) -> MemoryStore:
-        """What is remembered."""
 
     async def status(self) -> msgspec.Struct:
         """Figures about the home, printed as they come."""
