@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from instar.core.ids import ChannelId, MessageId, PersonId
@@ -19,6 +19,7 @@ from instar.migrate.sources.document import (
     Piece,
     bounded,
     parsed,
+    parsed_member,
     read_document,
     top_level,
     unreadable,
@@ -58,14 +59,16 @@ _STRUCTURE_FIELDS = frozenset({"content_type", "parts", "thoughts", "language", 
 def read(path: Path, *, person: str | None = None) -> Iterator[Item]:
     """Every message of every conversation; the human side is `person`, or "user"."""
     for name, content in _documents(path):
-        document = top_level(path, content)
-        conversations = (
-            [Parsed({key: parsed(piece).value for key, piece in document.items()})]
-            if isinstance(document, Mapping)
-            else document
-        )
-        for index, piece in enumerate(conversations):
+        for index, piece in enumerate(_conversations(path, content)):
             yield from _conversation(piece, f"{name}conversation {index}", person or DEFAULT_PERSON)
+
+
+def _conversations(path: Path, content: bytes) -> Sequence[Piece]:
+    """The list of conversations; a file with one conversation is a list of one."""
+    document = top_level(path, content)
+    if isinstance(document, Mapping):
+        return [Parsed({key: parsed_member(path, piece).value for key, piece in document.items()})]
+    return document
 
 
 def holds_export(path: Path) -> bool:

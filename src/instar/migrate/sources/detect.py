@@ -8,7 +8,7 @@ from pathlib import Path
 
 from instar.core.errors import ImportKindUnknown, ImportUnreadable
 from instar.migrate.sources import chatgpt, discord_export, letta, plain, sillytavern
-from instar.migrate.sources.document import Piece, opened, parsed, read_document, top_level
+from instar.migrate.sources.document import Piece, opened, parsed_member, read_document, top_level
 from instar.migrate.sources.field import mapping
 from instar.migrate.sources.item import Reader, Skipped
 from instar.migrate.sources.lines import LineValue, read_values
@@ -104,14 +104,11 @@ def _kind_of_document(path: Path) -> str | None:
     document = top_level(path, content)
     if isinstance(document, Mapping):
         return _kind_of_fields(document)
-    return _kind_of_array(document)
+    return _kind_of_array(path, document)
 
 
-def _kind_of_array(document: Sequence[Piece]) -> str | None:
+def _kind_of_array(path: Path, document: Sequence[Piece]) -> str | None:
     if not document:
         return "chatgpt"
-    for piece in document[:_LINES_LOOKED_AT]:
-        kind = _kind_of_fields(mapping(parsed(piece).value))
-        if kind == "chatgpt":
-            return kind
-    return None
+    looked_at = (mapping(parsed_member(path, piece).value) for piece in document[:_LINES_LOOKED_AT])
+    return "chatgpt" if any("mapping" in fields for fields in looked_at) else None

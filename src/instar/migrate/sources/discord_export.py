@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from instar.core.ids import ChannelId, MessageId, PersonId
 from instar.core.records import Message, Role
-from instar.migrate.sources.document import members, parsed, read_document, top_level, unreadable
+from instar.migrate.sources.document import members, parsed, parsed_member, read_document, top_level, unreadable
 from instar.migrate.sources.field import first, items, mapping, name_if_other, string, text, whole
 from instar.migrate.sources.instant import as_written, snowflake, zoned
 from instar.migrate.sources.item import Item, NotCarried, Skipped
@@ -29,7 +29,7 @@ def read(path: Path, *, person: str | None = None) -> Iterator[Item]:
     if not isinstance(document, Mapping) or "messages" not in document:
         raise unreadable(path, "it has no list of messages at its top", next="export the channel as JSON")
     channel_piece = document.get("channel")
-    channel = mapping(parsed(channel_piece).value) if channel_piece is not None else {}
+    channel = mapping(parsed_member(path, channel_piece).value) if channel_piece is not None else {}
     channel_id = first(channel.get("id"), default=str(whole(path.name)))
     if person is not None:
         yield NotCarried(

@@ -17,7 +17,7 @@ import msgspec
 
 from instar.core.errors import ImportUnreadable
 from instar.core.limits import IMPORT_DOCUMENT_MAX_BYTES, MIB
-from instar.migrate.sources.field import Number, whole
+from instar.migrate.sources.field import Number, items, whole
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -137,7 +137,7 @@ def top_level(path: Path, content: bytes) -> Mapping[str, Piece] | Sequence[Piec
 def _parsed_members(path: Path, content: bytes) -> Mapping[str, Piece] | Sequence[Piece]:
     """What Python's own parser makes of it: it takes NaN, which some programs write; or it says what is wrong."""
     try:
-        value = json.loads(content, parse_float=Number)
+        whole_document = parsed_json(content)
     except json.JSONDecodeError as error:
         offset = len(error.doc[: error.pos].encode())
         ends_open = error.msg.startswith("Unterminated") or not error.doc[error.pos :].strip()
@@ -145,13 +145,16 @@ def _parsed_members(path: Path, content: bytes) -> Mapping[str, Piece] | Sequenc
         raise unreadable(
             path, f"it is not valid JSON at byte {offset:,} of {len(content):,}: {error.msg}{cut}"
         ) from error
-    except RecursionError as error:
-        raise unreadable(path, "its JSON is nested deeper than any chat export") from error
-    except ValueError as error:
-        raise unreadable(path, f"it is not valid JSON: {error}") from error
-    if isinstance(value, dict):
-        return {key: _mended(member) for key, member in value.items()}
-    return [_mended(member) for member in value]
+    except (ValueError, RecursionError) as error:
+        raise _unbuildable(path, error) from error
+    if isinstance(whole_document.value, dict):
+        return {key: Parsed(member, whole_document.mended) for key, member in whole_document.value.items()}
+    return [Parsed(member, whole_document.mended) for member in items(whole_document.value)]
+
+
+def _unbuildable(path: Path, error: Exception) -> ImportUnreadable:
+    why = "it is nested deeper than any chat export" if isinstance(error, RecursionError) else str(error)
+    return unreadable(path, f"its JSON cannot be built: {why}")
 
 
 def members(piece: Piece | None) -> Iterator[Piece]:
@@ -170,12 +173,21 @@ def parsed(piece: Piece) -> Parsed:
     return parsed_json(bytes(piece))
 
 
+def parsed_member(path: Path, piece: Piece) -> Parsed:
+    """A piece that the rest of the document cannot be read without. Raises `ImportUnreadable`."""
+    try:
+        return parsed(piece)
+    except (ValueError, RecursionError) as error:
+        raise _unbuildable(path, error) from error
+
+
 def parsed_json(content: bytes) -> Parsed:
-    """A JSON text as Python values. Raises `ValueError` or `RecursionError`."""
-    value = json.loads(content.decode(), parse_float=Number)
-    return _mended(value) if _SURROGATE_ESCAPE.search(content) else Parsed(value)
+    """A JSON text as Python values. Raises `ValueError` or `RecursionError`.
 
-
-def _mended(value: object) -> Parsed:
+    Control characters inside strings are taken as they are: a vertical tab ends no line and no message.
+    """
+    value = json.loads(content.decode(), parse_float=Number, strict=False)
+    if not _SURROGATE_ESCAPE.search(content):
+        return Parsed(value)
     repaired = whole(value)
     return Parsed(repaired, repaired != value)

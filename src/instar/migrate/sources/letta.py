@@ -15,7 +15,7 @@ import blake3
 
 from instar.core.ids import ChannelId, MemoryId, MessageId, PersonId
 from instar.core.records import Memory, Message, Role
-from instar.migrate.sources.document import parsed, read_document, top_level, unreadable
+from instar.migrate.sources.document import parsed_member, read_document, top_level, unreadable
 from instar.migrate.sources.field import first, items, joined, mapping, name_if_other, string, text, whole
 from instar.migrate.sources.instant import as_written, zoneless_as_utc
 from instar.migrate.sources.item import Item, NotCarried, Skipped
@@ -37,10 +37,7 @@ def read(path: Path, *, person: str | None = None) -> Iterator[Item]:
     document = top_level(path, read_document(path))
     if not isinstance(document, Mapping):
         raise unreadable(path, "it is a JSON array, not an agent file")
-    try:
-        pieces = {key: parsed(piece) for key, piece in document.items()}
-    except (ValueError, RecursionError) as error:
-        raise unreadable(path, f"its JSON cannot be built: {error}") from error
+    pieces = {key: parsed_member(path, piece) for key, piece in document.items()}
     if any(piece.mended for piece in pieces.values()):
         yield NotCarried(where=path.name, what="half characters, replaced by U+FFFD")
     root = {key: piece.value for key, piece in pieces.items()}

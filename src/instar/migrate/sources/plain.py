@@ -43,7 +43,9 @@ _KNOWN = frozenset(
         "position",
     }
 )
-_encode = msgspec.json.Encoder(order="sorted").encode
+_NAMING = ("channel", "author", "role", "sent_at", "text")
+"""What a message without an id is named by."""
+_encode = msgspec.json.Encoder().encode
 
 
 def read(path: Path, *, person: str | None = None) -> Iterator[Item]:
@@ -105,7 +107,7 @@ def _required(fields: Mapping[str, object], field: str) -> str:
 
 def _digest_id(fields: Mapping[str, object], seen: Counter[bytes]) -> str:
     """The same line gives the same id in every import; the second equal line gives the second one."""
-    digest = blake3.blake3(_encode({key: value for key, value in fields.items() if key != "id"})).digest(16)
+    digest = blake3.blake3(_encode([text(fields.get(field)) for field in _NAMING])).digest(16)
     seen[digest] += 1
     occurrence = seen[digest]
     return digest.hex() if occurrence == 1 else f"{digest.hex()}-{occurrence}"
