@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
+class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One written key with its newest value; None is a tombstone."""
 
     key: bytes

@@ -63,6 +63,9 @@ class Engine(Protocol):
     def get(self, collection: str, key: bytes) -> Entry | None:
         """The newest live entry, or None for an absent or deleted key."""
 
+    def newest(self, collection: str, key: bytes) -> Entry | None:
+        """The newest entry, a tombstone included; None when the key was never written or is purged."""
+
     def scan(
         self,
         collection: str,
@@ -75,7 +78,11 @@ class Engine(Protocol):
         """Entries with start <= key < stop in key order; a commit during the iteration does not disturb it."""
 
     def changes(self, collection: str, since: int, *, limit: int) -> Sequence[Entry]:
-        """Entries and tombstones with a version above `since`, oldest first, each key once."""
+        """Entries and tombstones with a version above `since`, oldest first, each key once.
+
+        More than `limit` only where several keys share the version the answer ends with: the next call,
+        since that version, would pass them over.
+        """
 
     def version(self) -> int:
         """The highest version in the store, over all collections."""

@@ -72,7 +72,9 @@ class LogContent(msgspec.Struct, frozen=True, kw_only=True):
     tail: Literal["clean", "torn", "corrupt"]
     """`clean`: only zeros behind `stop`. `torn`: an unfinished group. `corrupt`: what was durable is damaged."""
     durable_seq: int
-    """The highest sequence number known to have been durable; below the header's first if none is."""
+    """The highest sequence number that a trailer before `stop` marks as durable; below the header's first if none does."""
+    durable_beyond: int
+    """The highest that any trailer of the file marks as durable."""
 
 
 def new_header(first_seq: int, randomness: random.Random, *, uuid: bytes | None = None) -> Header:
@@ -139,13 +141,13 @@ def read_log(data: memoryview, header: Header) -> LogContent:
         frames.append(Frame(seq, payload, stop))
         at = stop
         seq += 1
-    beyond = _durable_beyond(data, at, seed)
+    beyond = max(durable_seq, _durable_beyond(data, at, seed))
     tail: Literal["clean", "torn", "corrupt"] = "torn"
-    if max(beyond, durable_seq) >= seq:
+    if beyond >= seq:
         tail = "corrupt"
     elif not bytes(data[at:]).strip(b"\x00"):
         tail = "clean"
-    return LogContent(header=header, frames=frames, stop=at, tail=tail, durable_seq=durable_seq)
+    return LogContent(header=header, frames=frames, stop=at, tail=tail, durable_seq=durable_seq, durable_beyond=beyond)
 
 
 def _durable_beyond(data: memoryview, start: int, seed: int) -> int:
@@ -180,11 +182,16 @@ class LogWriter:
         """Begin a new file; durable, with its name, when this returns."""
         file = files.create(path)
         ahead = not files.volatile
-        if ahead:
-            file.resize(ALLOCATED_MIN_BYTES)
-        file.write(0, encode_header(header))
-        file.sync()
-        files.sync_directory("wal")
+        try:
+            if ahead:
+                file.resize(ALLOCATED_MIN_BYTES)
+            file.write(0, encode_header(header))
+            file.sync()
+            files.sync_directory("wal")
+        except OSError:
+            file.close()
+            files.unlink(path)
+            raise
         return cls(
             file,
             header,

@@ -1,0 +1,17 @@
+"""The sealing process: jobs on stdin, answers on stdout, until stdin ends."""
+
+from __future__ import annotations
+
+import sys
+
+from instar.stores.segment.seal import encoder, job_decoder, perform, read_message, write_message
+
+
+def main() -> None:
+    """Do jobs one after the other."""
+    while (message := read_message(sys.stdin.buffer)) is not None:
+        write_message(sys.stdout.buffer, encoder.encode(perform(job_decoder.decode(message))))
+
+
+if __name__ == "__main__":
+    main()
