@@ -18,7 +18,7 @@ import msgspec
 from instar.core.canonical import Digest, bucket_of, record_digest
 from instar.core.clock import Clock
 from instar.core.errors import HomeClosed, RecordInvalid, StoreCorrupt
-from instar.core.limits import DIGEST_BUCKETS, FRAME_MAX_BYTES
+from instar.core.limits import FRAME_MAX_BYTES
 from instar.core.records import Durability, Record
 from instar.stores import forgotten
 from instar.stores.claims import Claims
@@ -58,7 +58,7 @@ class EmbeddedStore:
 
     @classmethod
     async def _open_engine(cls, files: Files, *, clock: Clock, epoch: int, read_only: bool) -> Engine:
-        collections = {**cls.collections, forgotten.COLLECTION: forgotten.Mark}
+        collections: dict[str, type[msgspec.Struct]] = {**cls.collections, forgotten.COLLECTION: forgotten.Mark}
         return await open_engine(files, collections=collections, clock=clock, epoch=epoch, read_only=read_only)
 
     async def purge(self, needles: Sequence[bytes]) -> Purged:
@@ -100,7 +100,7 @@ class EmbeddedMovable(EmbeddedStore, Generic[Value]):
     def __init__(self, engine: Engine, *, forget_key: bytes) -> None:
         super().__init__(engine, forget_key=forget_key)
         self._decoder: msgspec.msgpack.Decoder[Value] = msgspec.msgpack.Decoder(self.kind)
-        self._digests: Sequence[Digest] | None = None
+        self._digests: Mapping[int, Digest] | None = None
         self._commits = 0
 
     # --- what a backend says of its values -----------------------------------------------------
@@ -140,18 +140,20 @@ class EmbeddedMovable(EmbeddedStore, Generic[Value]):
         return _first_by_version(list(merged), limit)
 
     async def digest(self, bucket: int | None = None) -> Digest:
-        digests = self._digests or await self._digested()
-        return sum(digests, Digest()) if bucket is None else digests[bucket]
+        digests = self._digests if self._digests is not None else await self._digested()
+        return sum(digests.values(), Digest()) if bucket is None else digests.get(bucket, Digest())
 
     async def version(self) -> int:
         return self.engine.version()
 
-    async def _digested(self) -> Sequence[Digest]:
-        digests = [Digest()] * DIGEST_BUCKETS
+    async def _digested(self) -> Mapping[int, Digest]:
+        """The digest of every bucket that holds a record, kept until the next write."""
+        digests: dict[int, Digest] = {}
         commits = self._commits
         for count, entry in enumerate(self.engine.scan(self.collection), start=1):
             record = self._record(entry)
-            digests[bucket_of(record.key)] += record_digest(cast("Record[msgspec.Struct]", record))
+            bucket = bucket_of(record.key)
+            digests[bucket] = digests.get(bucket, Digest()) + record_digest(cast("Record[msgspec.Struct]", record))
             if count % READ_PER_TURN == 0:
                 await asyncio.sleep(0)
         if commits == self._commits:
