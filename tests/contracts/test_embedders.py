@@ -18,6 +18,7 @@ from instar.embeddings.contract import EmbedderContract, cosine
 from instar.embeddings.hashing import HashingEmbedder
 from instar.embeddings.minilm import DIGESTS, MiniLmEmbedder
 from instar.embeddings.port import Embedder
+from instar.testing.memory_liars import EMBEDDER_LIARS
 
 PUBLISHED = ("The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium.")
 
@@ -139,3 +140,12 @@ def test_choosing_loads_no_model_and_no_array_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", sorted(EMBEDDER_LIARS))
+async def test_the_contract_catches_the_liar(name: str) -> None:
+    liar, clause = EMBEDDER_LIARS[name]
+    contract = TestHashing()
+    contract.made_by = f"__import__('instar.testing.memory_liars').testing.memory_liars.{liar.__name__}()"
+    with pytest.raises((AssertionError, ValueError)):
+        await getattr(contract, clause)(liar())

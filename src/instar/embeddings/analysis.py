@@ -24,7 +24,7 @@ STOP_WORDS = frozenset(
     may me might mine more most must my no nor not of off on once only or other our ours out over own
     shall she should so some such than that the their theirs them then there these they this those
     through to too under until up us very was we were what when where which while who whom whose why will with
-    would you your yours ever really tell know please""".split()  # noqa: SIM905 - a paragraph reads better
+    would you your yours ever really tell know please""".split()
 )
 """English function words. They are left out of a query when other words remain, never out of an index."""
 

@@ -394,7 +394,9 @@ class MemoriesContract(MovableContract[MemoryStore]):
         await store.remember([memory(f"{number:02d}", "kettle " + "word " * number) for number in range(20)])
         hits = await store.search("kettle", scope=Scope(ADA), limit=50)
         assert sorted(hit.why.word_rank or 0 for hit in hits) == list(range(1, 21))
-        near = sorted((hit.why.meaning_rank, -(hit.why.meaning_score or 0)) for hit in hits if hit.why.meaning_rank)
+        near = sorted(
+            (hit.why.meaning_rank, -(hit.why.meaning_score or 0)) for hit in hits if hit.why.meaning_rank is not None
+        )
         assert [rank for rank, _ in near] == list(range(1, len(near) + 1))
         assert [score for _, score in near] == sorted(score for _, score in near)
 
