@@ -95,5 +95,5 @@ async def test_an_erasure_takes_everything_and_shows_the_receipt(client, home, a
 
 async def test_status_shows_figures_of_the_home_and_who_answers(client, ada) -> None:
     page = (await client.get("/status")).text
-    for shown in ("memory:", "hashing of spelling", "stored messages", "messages", "KiB"):
+    for shown in ("memory:", "hashing of spelling", "extractive responder", "messages", "KiB"):
         assert shown in page

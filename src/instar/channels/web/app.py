@@ -24,6 +24,7 @@ from instar.channels.web.turns import Turns
 from instar.core.clock import Clock, IdSource, SystemClock, UlidSource
 from instar.core.errors import InstarError
 from instar.core.settings import Settings
+from instar.models.extractive import ExtractiveResponder
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -71,7 +72,7 @@ def web_app(
 def _configured(settings: Settings) -> Responder:
     if settings.model.url:
         return Responder(kind="model", name=settings.model.name or settings.model.url)
-    return Responder(kind="extractive", name="stored messages")
+    return Responder(kind=ExtractiveResponder.kind, name=ExtractiveResponder.name)
 
 
 def _routes() -> list[Route | Mount]:
