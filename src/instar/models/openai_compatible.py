@@ -11,7 +11,10 @@ Import this module where a model is chosen, not at the top: it loads httpx.
 from __future__ import annotations
 
 import logging
+import os
 import random
+import socket
+import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
@@ -351,10 +354,15 @@ class OpenAICompatible:
             return self._wrong_path(said)
         names = ", ".join(listed[:MODELS_SHOWN_MAX]) + (", ..." if len(listed) > MODELS_SHOWN_MAX else "")
         return ModelUnknown(
-            f"{_shown(self._url)} has no model named {self._model!r}",
+            self._no_such_model(),
             why=f"{said}; it has: {names}" if listed else said,
             next="set INSTAR_MODEL_NAME to one of its models" + ("" if listed else ", as its own list names them"),
         )
+
+    def _no_such_model(self) -> str:
+        if not self._model:
+            return f"{_shown(self._url)} wants the name of a model"
+        return f"{_shown(self._url)} has no model named {self._model!r}"
 
     async def _listed(self, patience: Patience) -> list[str]:
         """Names in `/models`; empty when the server does not say."""
@@ -391,7 +399,7 @@ class OpenAICompatible:
             return self._too_long(said)
         if "model" in fault.message.lower() and ("not a valid" in fault.message or "not_found" in fault.code):
             return ModelUnknown(
-                f"{_shown(self._url)} has no model named {self._model!r}",
+                self._no_such_model(),
                 why=said,
                 next="set INSTAR_MODEL_NAME to one of its models",
             )
@@ -416,7 +424,7 @@ class OpenAICompatible:
         )
 
     def _lost(self, error: httpx.RequestError) -> ModelError:
-        why = redact(str(error) or type(error).__name__, known=[self._api_key])[:ERROR_BODY_SHOWN_MAX_CHARS]
+        why = redact(_root_of(error), known=[self._api_key])[:ERROR_BODY_SHOWN_MAX_CHARS]
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
             return ModelUnreachable(
                 f"no model answers at {_shown(self._url)}",
@@ -491,10 +499,9 @@ def tidy_url(url: str) -> httpx.URL:
 
 
 def _url_invalid(text: str, why: str) -> SettingInvalid:
+    meant = f"http://{redact(text)}" if text and "://" not in text else "http://127.0.0.1:11434/v1"
     return SettingInvalid(
-        f"model.url is {redact(text)!r}",
-        why=why,
-        next="set INSTAR_MODEL_URL to a base URL such as http://127.0.0.1:11434/v1",
+        f"model.url is {redact(text)!r}", why=why, next=f"set INSTAR_MODEL_URL to a base URL such as {meant}"
     )
 
 
@@ -507,6 +514,22 @@ def _checked_key(api_key: str) -> str:
             next="set INSTAR_MODEL_API_KEY to the key alone",
         )
     return key
+
+
+def _root_of(error: BaseException) -> str:
+    """The operating system's own words when it was the one who said no, else the library's."""
+    if isinstance(error, httpx.ConnectTimeout):
+        return "the connection was not made in time"
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, BaseExceptionGroup):
+            found = found.exceptions[0]
+        if isinstance(found, ssl.SSLError | socket.gaierror):
+            return found.strerror or str(found)
+        if isinstance(found, OSError) and found.errno:
+            return os.strerror(found.errno)
+        found = found.__cause__ or found.__context__
+    return str(error) or type(error).__name__
 
 
 def _shown(url: httpx.URL) -> str:

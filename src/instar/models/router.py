@@ -32,7 +32,9 @@ Outcome = Literal["answered", "failed", "broke off", "given up", "passed over"]
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one model in one request."""
+    """What became of one model in one request. It holds no word of the conversation, and none of a server's
+    complaint, which may quote it: choices are logged.
+    """
 
     at: datetime
     model: str
@@ -121,7 +123,7 @@ class Router:
             if not finished:
                 raise _unfinished(guarded.model.name)
         except ModelError as error:
-            self._settle(guarded, "broke off" if begun else "failed", f"{error.what}: {error.why}")
+            self._settle(guarded, "broke off" if begun else "failed", error.what)
             raise
         except (GeneratorExit, asyncio.CancelledError):
             if not finished:

@@ -231,6 +231,31 @@ async def test_the_url_is_tidied(stub, tail):
     await model.close()
 
 
+async def test_a_failed_handshake_is_told_in_the_words_of_tls():
+    async def speak_plainly(reader, writer):
+        writer.write(b"this is no TLS\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(speak_plainly, "127.0.0.1", 0) as server:
+        model = _model(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        assert "SSL" in (await _error(model, errors.ModelUnreachable)).why
+        await model.close()
+
+
+def test_a_url_without_its_scheme_is_told_with_the_one_to_try():
+    with pytest.raises(errors.SettingInvalid, match="such as http://localhost:11434/v1"):
+        _model("localhost:11434/v1")
+
+
+async def test_a_server_that_wants_a_name_is_told_as_such(stub):
+    model = _model(stub.url, name="")
+    stub.will(Refuse(404, "model is required", code="model_not_found"))
+    error = await _error(model, errors.ModelUnknown)
+    assert "wants the name of a model" in error.what
+    assert "it has: stub-model, other-model" in error.why
+    await model.close()
+
+
 @pytest.mark.parametrize("url", ["", "localhost:11434/v1", "ftp://host/v1", "http://", "http://[::1/v1"])
 def test_a_url_that_is_none_is_refused_at_once(url):
     with pytest.raises(errors.SettingInvalid, match=r"model\.url"):
@@ -257,6 +282,7 @@ async def test_nothing_at_the_address_is_told_as_unreachable():
         model = _model(f"http://127.0.0.1:{free.getsockname()[1]}/v1")
         error = await _error(model, errors.ModelUnreachable)
     assert "no model answers at http://127.0.0.1:" in error.what
+    assert error.why == "Connection refused"
     await model.close()
 
 
@@ -285,6 +311,38 @@ async def test_retry_after_is_kept_in_seconds_and_as_a_date(stub):
     assert await _text(model) == "ok"
     assert clock.waits == [7.0, 5.0]
     await model.close()
+
+
+@pytest.mark.parametrize("text", ["soon", "-3", "Fri, 99 Foo 2026", "\xb2"])
+async def test_a_retry_after_that_cannot_be_read_is_as_if_there_were_none(stub, text):
+    model = _model(stub.url, clock=(clock := PromptClock()))
+    stub.will(Refuse(503, retry_after=text), Say("ok"))
+    assert await _text(model) == "ok"
+    assert 0.125 <= clock.waits[0] <= 0.25
+    await model.close()
+
+
+async def test_a_retry_after_in_the_past_means_now(stub):
+    model = _model(stub.url, clock=(clock := PromptClock()))
+    stub.will(Refuse(503, retry_after="Mon, 01 Jan 2024 00:00:00 GMT"), Say("ok"))
+    assert await _text(model) == "ok"
+    assert clock.waits == [0.0]
+    await model.close()
+
+
+async def test_a_proxy_of_the_environment_is_not_used_for_loopback(stub, monkeypatch):
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    model = _model(stub.url)
+    assert await _text(model) == "You said: Hi"
+    await model.close()
+
+
+async def test_two_replies_at_once_do_not_mix(stub, model):
+    texts = [f"question {number}" for number in range(8)]
+    requests = [Request(messages=(ChatMessage(role="user", content=text),)) for text in texts]
+    replies = await asyncio.gather(*(_text(model, request) for request in requests))
+    assert replies == [f"You said: {text}" for text in texts]
 
 
 async def test_a_long_retry_after_is_told_instead_of_waited_for(stub, model):

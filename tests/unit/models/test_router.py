@@ -167,6 +167,16 @@ async def test_choices_are_logged_and_their_list_is_bounded(caplog):
     assert "model first answered: preferred" in caplog.text
 
 
+async def test_what_a_server_complains_of_is_not_logged_for_it_may_quote_the_conversation(caplog):
+    caplog.set_level(logging.DEBUG)
+    quoting = ModelFailed("first refused the request", why="400: your input 'I am ill' is bad", next="change it")
+    router, *_ = _router([quoting], ["hello"])
+    await _all(router)
+    assert "first refused the request" in caplog.text
+    assert "I am ill" not in caplog.text
+    assert "I am ill" not in repr(router.choices)
+
+
 def test_a_breaker_counts_failures_in_a_row_only():
     breaker = Breaker(clock=ManualClock(), failures_max=2)
     for _ in range(5):
