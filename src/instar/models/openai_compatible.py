@@ -39,6 +39,7 @@ from instar.core.errors import (
 from instar.core.limits import (
     KIB,
     MODEL_CONNECT_TIMEOUT_S,
+    MODEL_READ_TIMEOUT_S,
     MODEL_REPLY_MAX_BYTES,
     MODEL_RETRIES_MAX,
     MODEL_RETRY_AFTER_MAX_S,
@@ -86,7 +87,7 @@ class OpenAICompatible:
         name: str = "",
         api_key: str = "",
         temperature: float = 0.7,
-        timeout_s: float = 60.0,
+        timeout_s: float = MODEL_READ_TIMEOUT_S,
         clock: Clock,
         randomness: random.Random | None = None,
         client: Callable[[], httpx.AsyncClient] | None = None,
