@@ -5,7 +5,8 @@ case folding; words are runs of letters, digits and combining marks; accents of 
 letters are dropped; possessive 's goes; English words of four letters and more lose regular endings;
 runs of Chinese, Japanese and Korean letters become overlapping pairs of characters.
 
-It does not correct spelling and knows no dictionary: "ran" stays apart from "run".
+It does not correct spelling and knows no dictionary: "ran" stays apart from "run", and Thai, which is
+written without spaces, is found by whole phrases only.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ _CJK = (
     "\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003fffd"
 )
 _APOSTROPHES = str.maketrans("", "", "'\u2019\u02bc")
-_WORD = re.compile(r"\w[\w\u0300-\u036f]*(?:['\u2019\u02bc]\w+)*")
+_WORD = re.compile(r"\w+(?:['\u2019\u02bc]\w+)*")
+_MARKED_WORD = re.compile(r"\w[\w\uffff]*(?:['\u2019\u02bc]\w[\w\uffff]*)*")
 _CJK_RUN = re.compile(f"[{_CJK}]+")
 _FOLDED_SCRIPTS = ("LATIN", "GREEK", "CYRILLIC")
 _VOWEL = re.compile("[aeiouy]")
@@ -57,10 +59,17 @@ def words(text: str) -> list[str]:
 
 
 def _words(text: str) -> Iterator[str]:
-    for match in _WORD.finditer(unicodedata.normalize("NFKC", text).casefold()):
-        word = match.group().strip("_")
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    matches = _WORD.finditer(folded) if folded.isascii() else _MARKED_WORD.finditer(_marks_replaced(folded))
+    for match in matches:
+        word = folded[match.start() : match.end()].strip("_")
         if word:
             yield word
+
+
+def _marks_replaced(text: str) -> str:
+    """The text with every combining mark as U+FFFF: `re` takes vowel signs of Indic and Thai for word ends."""
+    return "".join("\uffff" if unicodedata.category(character)[0] == "M" else character for character in text)
 
 
 @lru_cache(maxsize=65_536)
