@@ -9,7 +9,7 @@ import pytest
 
 from instar.stores.conversations.contract import ConversationsContract
 from instar.stores.conversations.embedded import EmbeddedConversationStore
-from instar.testing.backends import EmbeddedBackend, real_files
+from instar.testing.backends import EmbeddedBackend, real_files, sealed
 from instar.testing.liars import CONVERSATION_LIARS, broken_by
 
 
@@ -25,6 +25,14 @@ class TestFiles(ConversationsContract):
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[EmbeddedBackend]:
         backend = EmbeddedBackend(EmbeddedConversationStore.open, real_files(tmp_path))
+        yield backend
+        await backend.close()
+
+
+class TestSealed(ConversationsContract):
+    @pytest.fixture
+    async def backend(self) -> AsyncIterator[EmbeddedBackend]:
+        backend = EmbeddedBackend(sealed(EmbeddedConversationStore).open)
         yield backend
         await backend.close()
 

@@ -9,7 +9,7 @@ import pytest
 
 from instar.stores.profiles.contract import ProfilesContract
 from instar.stores.profiles.embedded import EmbeddedProfileStore
-from instar.testing.backends import EmbeddedBackend, real_files
+from instar.testing.backends import EmbeddedBackend, real_files, sealed
 from instar.testing.liars import PROFILE_LIARS, broken_by
 
 
@@ -25,6 +25,14 @@ class TestFiles(ProfilesContract):
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[EmbeddedBackend]:
         backend = EmbeddedBackend(EmbeddedProfileStore.open, real_files(tmp_path))
+        yield backend
+        await backend.close()
+
+
+class TestSealed(ProfilesContract):
+    @pytest.fixture
+    async def backend(self) -> AsyncIterator[EmbeddedBackend]:
+        backend = EmbeddedBackend(sealed(EmbeddedProfileStore).open)
         yield backend
         await backend.close()
 

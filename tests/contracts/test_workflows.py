@@ -9,7 +9,7 @@ import pytest
 
 from instar.stores.workflows.contract import WorkflowsContract
 from instar.stores.workflows.embedded import EmbeddedWorkflowStore
-from instar.testing.backends import EmbeddedBackend, real_files
+from instar.testing.backends import EmbeddedBackend, real_files, sealed
 from instar.testing.liars import WORKFLOW_LIARS, broken_by
 
 
@@ -25,6 +25,14 @@ class TestFiles(WorkflowsContract):
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[EmbeddedBackend]:
         backend = EmbeddedBackend(EmbeddedWorkflowStore.open, real_files(tmp_path))
+        yield backend
+        await backend.close()
+
+
+class TestSealed(WorkflowsContract):
+    @pytest.fixture
+    async def backend(self) -> AsyncIterator[EmbeddedBackend]:
+        backend = EmbeddedBackend(sealed(EmbeddedWorkflowStore).open)
         yield backend
         await backend.close()
 

@@ -250,7 +250,7 @@ class EmbeddedMovable(EmbeddedStore, Generic[Value]):
             known = self.engine.get(forgotten.COLLECTION, key_of(*record.key))
             as_new = known is not None and known.version >= record.version
             return [] if as_new else [mark_of(record.key[1], version=record.version)]
-        entry = self._entry(key_of(*record.key))
+        entry = self.engine.newest(self.collection, key_of(*record.key))
         if entry is not None and entry.version >= record.version:
             return []
         old = None if entry is None or entry.value is None else self._value(entry)
@@ -260,13 +260,6 @@ class EmbeddedMovable(EmbeddedStore, Generic[Value]):
         if old is not None:
             return self._ended(old, version=record.version)
         return [Delete(collection=self.collection, key=key_of(*record.key), version=record.version)]
-
-    def _entry(self, key: bytes) -> Entry | None:
-        """The newest entry of a key, a tombstone included."""
-        live = self.engine.get(self.collection, key)
-        if live is not None:
-            return live
-        return next(self.engine.scan(self.collection, start=key, stop=key + b"\x00", tombstones=True), None)
 
 
 def encoded(value: msgspec.Struct) -> bytes:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from instar.core.clock import Clock, ManualClock
+from instar.core.records import Durability
+from instar.stores import forgotten
+from instar.stores.embedded import EmbeddedStore
+from instar.stores.segment.engine import open_engine
 from instar.stores.segment.files import Files, MemoryFiles, RealFiles
+from instar.stores.segment.seal import InlineSealer
+from instar.stores.segment.store import Engine, Op
 
 FORGET_KEY = bytes(range(32))
 
@@ -51,6 +59,26 @@ class EmbeddedBackend:
         store = await self._open_store(files, clock=self._clock, epoch=self._epoch, forget_key=FORGET_KEY)
         self._opened.append(store)
         return store
+
+
+def sealed(store: type[EmbeddedStore]) -> type[EmbeddedStore]:
+    """The backend with every durable commit sealed at once, so that all it reads comes from Parquet segments."""
+    return type(f"Sealed{store.__name__}", (_SealedStore, store), {})
+
+
+class _SealedStore(EmbeddedStore):
+    @classmethod
+    async def _open_engine(cls, files: Files, *, clock: Clock, epoch: int, read_only: bool) -> Engine:
+        collections: dict[str, type[msgspec.Struct]] = {**cls.collections, forgotten.COLLECTION: forgotten.Mark}
+        return await open_engine(
+            files, collections=collections, clock=clock, epoch=epoch, read_only=read_only, sealer=InlineSealer
+        )
+
+    async def _commit(self, ops: Sequence[Op], *, durability: Durability = "durable") -> int:
+        version = await super()._commit(ops, durability=durability)
+        if durability == "durable":
+            await self.engine.seal()
+        return version
 
 
 def real_files(directory: Path) -> Callable[[], Files]:

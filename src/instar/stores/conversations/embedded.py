@@ -294,7 +294,7 @@ class EmbeddedConversationStore(EmbeddedMovable[Message]):
         if twin is None or record.value is None or twin.position == record.value.position:
             return ops
         # The same message at another position: of the two the newer stays, as for two records of one key.
-        entry = self._entry(key_of(*self._key(twin)))
+        entry = self.engine.get(MESSAGES, key_of(*self._key(twin)))
         if entry is not None and entry.version >= record.version:
             return []
         leaving = Delete(collection=MESSAGES, key=key_of(*self._key(twin)), subject=self._subject(twin))
