@@ -61,6 +61,8 @@ class ConversationsMachine(RuleBasedStateMachine):
         self.taken: set[tuple[str, str, int]] = set()
         self.deleted: set[tuple[str, str]] = set()
         self.last: dict[str, int] = {}
+        self.moved = False
+        """The next home goes on behind what it got; what was gone and purged before leaves no trace there."""
         self.older: list[Any] = []
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
@@ -73,15 +75,22 @@ class ConversationsMachine(RuleBasedStateMachine):
 
     # --- the model ------------------------------------------------------------------------------
 
-    def expect_append(self, message: Message) -> Message | None:
-        """The message as it will be stored; None when it is there already."""
+    def learn(self, message: Message, answer: Any) -> None:
+        """Compare an answer with what the model expects of this append, and take it into the model."""
         identity = (message.channel, message.id, message.variant)
-        if identity in self.taken or identity[:2] in self.deleted:
-            return None
+        known = identity in self.taken or identity[:2] in self.deleted
+        assert answer.already_there == known
+        if known:
+            return
         self.taken.add(identity)
-        position = self.last[message.channel] = self.last.get(message.channel, 0) + 1
-        stored = self.stored[message.channel, position] = msgspec.structs.replace(message, position=position)
-        return stored
+        position = answer.message.position
+        assert answer.message == msgspec.structs.replace(message, position=position)
+        if self.moved:
+            assert position > max((at for channel, at in self.stored if channel == message.channel), default=0)
+        else:
+            assert position == self.last.get(message.channel, 0) + 1
+            self.last[message.channel] = position
+        self.stored[message.channel, position] = answer.message
 
     def resting_on(self, gone: list[Message]) -> list[Message]:
         """Agent's messages that cite one of these, or answer one in its channel."""
@@ -101,10 +110,9 @@ class ConversationsMachine(RuleBasedStateMachine):
 
     @rule(batch=st.lists(messages, max_size=4), durability=st.sampled_from(["durable", "buffered"]))
     def append_many(self, batch: list[Message], durability: Any) -> None:
-        expected = [self.expect_append(message) for message in batch]
         answers = self.run(self.store.append_many(batch, durability=durability))
-        assert [answer.already_there for answer in answers] == [each is None for each in expected]
-        assert [answer.message for answer in answers if not answer.already_there] == [e for e in expected if e]
+        for message, answer in zip(batch, answers, strict=True):
+            self.learn(message, answer)
 
     @rule(batch=st.lists(messages, min_size=2, max_size=6))
     def append_at_the_same_time(self, batch: list[Message]) -> None:
@@ -112,18 +120,12 @@ class ConversationsMachine(RuleBasedStateMachine):
             return await asyncio.gather(*(self.store.append(message) for message in batch))
 
         answers = self.run(all_at_once())
-        for answer in answers:
-            message = answer.message
-            if not answer.already_there:
-                assert message.position > self.last.get(message.channel, 0)
-                assert (message.channel, message.position) not in self.stored
-                self.taken.add((message.channel, message.id, message.variant))
-                self.stored[message.channel, message.position] = message
-        for channel, position in self.stored:
-            self.last[channel] = max(self.last.get(channel, 0), position)
-        for message in batch:
-            identity = (message.channel, message.id, message.variant)
-            assert identity in self.taken or identity[:2] in self.deleted
+        first = [(message, answer) for message, answer in zip(batch, answers, strict=True) if not answer.already_there]
+        for message, answer in sorted(first, key=lambda pair: pair[1].message.position):
+            self.learn(message, answer)
+        for message, answer in zip(batch, answers, strict=True):
+            if answer.already_there:
+                self.learn(message, answer)
 
     @rule(channel=CHANNELS, id_=IDS, text=st.text(max_size=8))
     def edit(self, channel: str, id_: str, text: str) -> None:
@@ -171,10 +173,9 @@ class ConversationsMachine(RuleBasedStateMachine):
 
     @rule(message=messages)
     def kill_after_a_durable_write(self, message: Message) -> None:
-        stored = self.expect_append(message)
         answer = self.run(self.store.append(message))
-        assert stored is None or answer.message == stored
-        if stored is not None:
+        self.learn(message, answer)
+        if not answer.already_there:
             killed = self.run(self.backend.open_killed())
             assert list(self.run(killed.page())) == self.in_order()
             self.run(killed.close())
@@ -203,11 +204,7 @@ class ConversationsMachine(RuleBasedStateMachine):
             return backend, target
 
         self.backend, self.store = self.run(to_another_home())
-        # Positions whose message is gone and purged may be given again in the next home.
-        self.last = {}
-        for record in self.run(everything(self.store)):
-            if record.key[0]:
-                self.last[record.key[0]] = max(self.last.get(record.key[0], 0), int(record.key[1]))
+        self.moved = True
 
     # --- what always holds ----------------------------------------------------------------------
 
