@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from instar.core.errors import StoreCorrupt
 from instar.core.ids import MemoryId
 from instar.core.records import Memory
 from instar.embeddings.port import Embedder
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 WORDS_ON_DISK_MIN = 1_000  # memories; below, building the index in memory is quicker than keeping files
+WORDS_FILES_FAILED = (OSError, ValueError)  # what the file system and tantivy raise
 _READ_PER_TURN = 500  # entries read before the event loop gets its turn
 
 
@@ -37,6 +39,10 @@ class Sides(msgspec.Struct, frozen=True):
 
     columns: Columns
     words: WordsIndex
+
+    def agree(self) -> bool:
+        """True when both hold equally many memories."""
+        return self.words.count == self.columns.current
 
     def follow(self, memory_id: MemoryId, memory: Memory | None) -> None:
         """Follow a change of the store: the newer form, or None for what is gone."""
@@ -68,6 +74,7 @@ class SearchView:
         self._acknowledged = self._opened_at = engine.version()
         self._changed: set[bytes] = set()
         self._sides: Sides | None = None
+        self._in_memory = directory is None
         self._turn = asyncio.Lock()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="instar-memories")
 
@@ -97,11 +104,23 @@ class SearchView:
     async def ask(self, question: Callable[[Sides], Answer]) -> Answer:
         """Answer from both sides, which then hold everything acknowledged before."""
         async with self._turn:
-            sides = self._sides or await self._built()
-            self._sides = None  # a refresh that fails half-way leaves nothing to trust
-            await self._refresh(sides)
-            self._sides = sides
-            return await self._run(partial(question, sides))
+            try:
+                return await self._answer(question)
+            except WORDS_FILES_FAILED:
+                if self._in_memory:
+                    raise
+                # Files that cannot be written or read cost speed, not answers: the index goes into memory.
+                self._in_memory = True
+                self._sides = None
+                return await self._answer(question)
+
+    async def _answer(self, question: Callable[[Sides], Answer]) -> Answer:
+        sides = self._sides or await self._built()
+        self._sides = None  # a refresh that fails half-way leaves nothing to trust
+        await self._refresh(sides)
+        answer = await self._run(partial(question, sides))
+        self._sides = sides
+        return answer
 
     async def close(self) -> None:
         """End the thread once it is done. Nothing is lost."""
@@ -112,30 +131,27 @@ class SearchView:
         """Both sides from the store; the words index from its files where they can be trusted."""
         self._changed.clear()
         live = sum(1 for _ in self._engine.scan(self._collection))
-        sides = await self._run(partial(self._opened, live))
-        await self._fill(sides, newer_than=sides.words.covered)
-        if await self._run(lambda: sides.words.count) == await self._run(lambda: sides.columns.current):
-            return sides
-        sides = await self._run(self._begun)
-        await self._fill(sides, newer_than=0)
-        return sides
+        for not_above in (self._opened_at, 0):
+            sides = await self._run(partial(self._opened, live, not_above))
+            await self._fill(sides, newer_than=sides.words.covered)
+            if await self._run(sides.agree):
+                return sides
+        raise StoreCorrupt(
+            "the search index does not hold what the store holds",
+            why="an index built from every record has another number of memories",
+            next="run `instar doctor`",
+        )
 
-    def _opened(self, live: int) -> Sides:
+    def _opened(self, live: int, not_above: int) -> Sides:
+        """New columns, and the words index that covers no version above `not_above`."""
         from instar.stores.memories.meaning import Columns
         from instar.stores.memories.words import WordsIndex, is_kept
 
         directory = self._directory
-        if directory is not None and live < WORDS_ON_DISK_MIN and not is_kept(directory):
+        if directory is not None and (self._in_memory or (live < WORDS_ON_DISK_MIN and not is_kept(directory))):
             directory = None
-        words = WordsIndex(directory, not_above=self._opened_at)
+        words = WordsIndex(directory, not_above=not_above)
         return Sides(Columns(self._embedder.fingerprint, self._embedder.dimensions), words)
-
-    def _begun(self) -> Sides:
-        from instar.stores.memories.meaning import Columns
-        from instar.stores.memories.words import WordsIndex
-
-        columns = Columns(self._embedder.fingerprint, self._embedder.dimensions)
-        return Sides(columns, WordsIndex(self._directory, not_above=0))
 
     async def _fill(self, sides: Sides, *, newer_than: int) -> None:
         """Read every record once; the words index takes only what it does not cover yet."""

@@ -9,6 +9,7 @@ Blocking; used from one thread.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -145,8 +146,15 @@ def is_kept(directory: Path) -> bool:
 
 
 def unstamp(directory: Path) -> None:
-    """Let the next opening build the index anew; what is open goes on."""
-    (directory / _STAMP).unlink(missing_ok=True)
+    """Let the next opening build the index anew, even after power loss; what is open goes on."""
+    if not (directory / _STAMP).exists():
+        return
+    (directory / _STAMP).unlink()
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def discard(directory: Path) -> None:
