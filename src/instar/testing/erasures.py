@@ -24,6 +24,7 @@ from instar.stores.home import Home, Receipt
 from instar.testing.outcome import Outcome
 
 SETTINGS = Settings(embeddings=EmbeddingSettings(kind="hashing"))
+SEALING_EVERY = 4  # sealing starts a process for each store; one home in four shows what it must
 LETTERS = "bcdfghjklmnpqrstvwxz"
 SENTENCES = (
     "Remember that the code of my locker is {}.",
@@ -73,17 +74,20 @@ def run_erasures(seed: int, rounds: int, *, forget: Forget = Home.forget) -> Out
     for number in range(rounds):
         story = Story(seed + number)
         with tempfile.TemporaryDirectory(prefix="instar-forget-") as directory:
-            broken = asyncio.run(broken_promise(story, Path(directory), forget))
+            broken = asyncio.run(broken_promise(story, Path(directory), forget, sealing=number % SEALING_EVERY == 3))
         words += len(story.secrets())
         if broken:
             return Outcome(name="forget", rounds=number + 1, figure=f"seed {seed + number}: {broken}", held=False)
     return Outcome(name="forget", rounds=rounds, figure=f"0 of {words:,} forgotten words found", held=True)
 
 
-async def broken_promise(story: Story, directory: Path, forget: Forget) -> str | None:
+async def broken_promise(story: Story, directory: Path, forget: Forget, *, sealing: bool) -> str | None:
     """Live through `story` in `directory`; None when every promise held, else what did not."""
     async with instar.open(directory / "home", settings=SETTINGS, clock=ManualClock()) as home:
         await _talk(story, home)
+        if sealing:
+            await _seal(home)
+            await _talk(story, home)
     unseen = [word for word in story.secrets() if word not in _found(directory, story.secrets())]
     if unseen:
         return f"the search is blind: {unseen[0]} was said and not found before the erasure"
@@ -106,8 +110,6 @@ async def _talk(story: Story, home: Home) -> None:
             shared = story.random.random() < 0.3
             channel = "kitchen" if shared else f"room {person}"
             await agent.ask(story.line(person), person=person, channel=channel, shared=shared)
-            if story.random.random() < 0.1:
-                await _seal(home)
 
 
 async def _seal(home: Home) -> None:
