@@ -139,6 +139,25 @@ async def test_reduced_motion_stills_the_writing_mark(site) -> None:
     await page.locator(".writing").wait_for(state="detached")
 
 
+async def test_an_answer_found_in_another_conversation_is_shown_with_what_it_rests_on(site, pictures: Path) -> None:
+    served = await site()
+    for channel, text in (
+        ("garden", "The tomatoes want water every second day."),
+        ("recipes", "I am allergic to peanuts, and I love lemon cake."),
+        ("family", "My sister Mira lives in Lisbon, near the river."),
+    ):
+        await served.agent.ask(text, person="Ada", channel=channel)
+    page = await served.window()
+    await page.goto(f"{served.url}/?channel=Lisbon in May")
+    await say(page, "Where does my sister Mira live?")
+    answer = page.locator(".message.agent")
+    assert "Mira lives in Lisbon, near the river." in await answer.locator(".text").inner_text()
+    assert "Ada in family" in await answer.locator(".citations").inner_text()
+    await page.reload()
+    await answer.locator(".recalled summary").click()
+    await page.screenshot(path=pictures / "chat.png")
+
+
 async def _open(served, page: Page, name: str) -> None:
     await page.goto(served.url + PAGES[name])
     if name == "error":

@@ -96,9 +96,18 @@ async def test_a_fault_of_ours_is_told_in_the_chat_and_the_server_goes_on(
     talker.gate = "not an event"
     talker.pieces = ["x"]
     name, data = (await ask(client))[-1]
-    assert (name, data["error"]["what"]) == ("error", "the reply failed")
+    assert (name, data["error"]["what"]) == ("error", "this failed")
     assert "a chat turn failed" in caplog.text
     assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_a_fault_of_ours_in_a_page_is_a_page_with_the_next_step(app, home, client) -> None:
+    home.memories.embedder = None
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN, cookies=client.cookies) as careful:
+        answer = await careful.get("/status")
+    assert answer.status_code == 500
+    assert "a fault in instar itself" in answer.text
 
 
 async def test_a_body_that_is_no_chat_message_is_refused_with_the_fields(client: httpx.AsyncClient) -> None:

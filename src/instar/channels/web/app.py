@@ -20,7 +20,7 @@ from instar.channels.web.guard import Guard
 from instar.channels.web.ports import Talker, WebHome
 from instar.channels.web.session import Sessions
 from instar.channels.web.site import Site, on_error, refusal, templates
-from instar.channels.web.turns import Turns
+from instar.channels.web.turns import FAULT, Turns
 from instar.core.clock import Clock, IdSource, SystemClock, UlidSource
 from instar.core.errors import InstarError
 from instar.core.settings import Settings
@@ -62,7 +62,7 @@ def web_app(
     app = Starlette(
         routes=_routes(),
         middleware=[Middleware(Guard, sessions=sessions, host=settings.server.host, refuse=refusal)],
-        exception_handlers={InstarError: on_error, 404: _no_such_page, 405: _no_such_page},
+        exception_handlers={InstarError: on_error, 404: _no_such_page, 405: _no_such_page, Exception: _on_fault},
         lifespan=_lifespan,
     )
     app.state.site = site
@@ -111,6 +111,10 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
 
 async def _no_such_page(request: Request, _: Exception) -> Response:
     return refusal(request, _NO_SUCH_PAGE, 404)
+
+
+async def _on_fault(request: Request, _: Exception) -> Response:
+    return refusal(request, FAULT, 500)
 
 
 _NO_SUCH_PAGE = InstarError(

@@ -56,11 +56,11 @@ async def chat_page(request: Request) -> Response:
         "chat.html",
         channel=channel,
         channels=await channels_of(site, person),
-        messages=await shown_all(site, window),
-        earlier=window[0].position if window and window[0].position > 1 else None,
+        messages=await shown_all(site, window.messages),
+        earlier=window.earlier,
         is_latest=before is None,
         running=running,
-        unanswered=None if before or running else _unanswered(window),
+        unanswered=None if before or running else _unanswered(window.messages),
         responder=site.responder,
     )
 

@@ -14,6 +14,7 @@ from instar.stores.conversations.port import ChannelSummary
 from instar.stores.memories.port import Hit
 
 WINDOW_MESSAGES = 50
+_WINDOWS_READ_MAX = 20  # of a channel in which others talk; "Earlier messages" goes on from there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,21 +33,37 @@ class Shown:
     """On an agent's message: who made it, a model or the extractive responder."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A part of a channel, oldest message first."""
+
+    messages: Sequence[Message]
+    earlier: int | None
+    """The position in front of which there may be more; None at the beginning of the channel."""
+
+
 def is_visible_to(message: Message, person: str) -> bool:
     """True when `person` may see a message in a chat: their own talk, or said among several people."""
     return message.shared or person in {message.person, message.author}
 
 
-async def visible_window(site: Site, channel: str, person: str, before: int | None) -> list[Message]:
-    """Return the last messages of a channel that `person` may see, oldest first."""
+async def visible_window(site: Site, channel: str, person: str, before: int | None) -> Window:
+    """Return the last messages of a channel that `person` may see."""
     found: list[Message] = []
-    while len(found) < WINDOW_MESSAGES:
+    for _ in range(_WINDOWS_READ_MAX):
         page = await site.home.conversations.window(ChannelId(channel), limit=WINDOW_MESSAGES, before=before)
         found[:0] = [message for message in page if is_visible_to(message, person)]
         if len(page) < WINDOW_MESSAGES:
-            break
+            return _window(found, earlier=None)
         before = page[0].position
-    return found[-WINDOW_MESSAGES:]
+        if len(found) >= WINDOW_MESSAGES:
+            break
+    return _window(found, earlier=before)
+
+
+def _window(found: list[Message], *, earlier: int | None) -> Window:
+    shown = found[-WINDOW_MESSAGES:]
+    return Window(messages=shown, earlier=shown[0].position if len(found) > len(shown) else earlier)
 
 
 async def channels_of(site: Site, person: str) -> list[ChannelSummary]:

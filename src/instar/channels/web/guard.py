@@ -24,7 +24,7 @@ Refuse = Callable[[Request, InstarError, int], Response]
 """Turns an error into the page or the JSON the request asked for."""
 
 _CONTENT_SECURITY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 SECURITY_HEADERS = {

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from instar.core.errors import SettingInvalid
 
 _BACKLOG = 128
+_CLOSING_S = 5  # for requests under way; replies are stopped at once
 _PORT_IN_REASONS = {
     errno.EADDRINUSE: "another program listens there, perhaps another `instar serve`",
     errno.EACCES: "the system keeps ports below 1024 for privileged programs",
@@ -42,7 +43,17 @@ class _Server(uvicorn.Server):
     """uvicorn, telling when it is ready, and leaving signals to the process that runs it."""
 
     def __init__(self, app: Starlette, on_ready: Callable[[], None]) -> None:
-        super().__init__(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", ws="none"))
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                lifespan="on",
+                ws="none",
+                server_header=False,
+                timeout_graceful_shutdown=_CLOSING_S,
+            )
+        )
         self._app = app
         self._on_ready = on_ready
 

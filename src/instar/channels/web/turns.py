@@ -158,11 +158,11 @@ def _shown(error: BaseException) -> InstarError:
     if isinstance(error, InstarError):
         return error
     _log.error("a chat turn failed", exc_info=error)
-    return _FAULT
+    return FAULT
 
 
-_FAULT = InstarError(
-    "the reply failed",
-    why="there is a fault in instar itself; the log of `instar serve` has the details",
-    next="press Retry; if it fails again, report it with the output of `instar doctor`",
+FAULT = InstarError(
+    "this failed",
+    why="there is a fault in instar itself; what `instar serve` printed has the details",
+    next="try again; if it fails again, report it with what was printed and with `instar status`",
 )
