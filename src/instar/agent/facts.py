@@ -79,8 +79,7 @@ def asked_facts(question: str, facts: Sequence[Fact], *, language: Language = EN
 
 def is_singular(attribute: str, *, language: Language = ENGLISH) -> bool:
     """True when a person has one current value of `attribute`."""
-    verdicts = [rule.singular for rule in language.rules if _covers(rule.attribute, attribute, rule)]
-    return all(verdicts)
+    return any(rule.singular for rule in language.rules if _covers(rule.attribute, attribute, rule))
 
 
 def _asks_for(fact: Fact, question: str, asked: set[str], language: Language) -> bool:

@@ -20,12 +20,12 @@ from instar.core.ids import ChannelId, PersonId
 from instar.core.limits import RECALLED_MAX
 from instar.core.records import Fact, Message, Profile, Scope
 from instar.core.settings import AgentSettings
+from instar.models.extractive import ASKED_SCORE
 from instar.models.port import Evidence
 from instar.models.wording import stem, stems
 from instar.stores.memories.port import Hit
 
 CANDIDATES = 40  # what a responder without a language model chooses from; a prompt gets RECALLED_MAX of them
-ASKED_SCORE = 1.0  # far above any fused score: the question names this very fact
 _WINDOW_PAGES_MAX = 5  # how far back to look for this person's words in a channel others use too
 _EXPANDED_WORDS_MAX = 24
 
@@ -39,7 +39,11 @@ class Recall(msgspec.Struct, frozen=True, kw_only=True):
     hits: tuple[Hit, ...]
     """The memories found, best first: at most RECALLED_MAX."""
     evidence: tuple[Evidence, ...]
-    """The same and more, with authors and dates, as responders get it; best first."""
+    """The same and more, with authors and dates, as responders get it; best first.
+
+    The score is the cosine between message and memory, 0 where none was compared, and ASKED_SCORE for a fact
+    that the question asks for by name.
+    """
 
 
 async def recall(stores: Stores, message: Message, *, settings: AgentSettings, now: datetime) -> Recall:
@@ -203,7 +207,7 @@ def _from_hit(hit: Hit, source: Message | None, person: PersonId) -> Evidence:
     author = source.author if source else memory.person
     return Evidence(
         text=memory.text,
-        score=hit.score,
+        score=hit.why.meaning_score or 0.0,
         kind=memory.kind,
         memory_id=memory.id,
         message_id=memory.source_message_id,

@@ -46,7 +46,7 @@ def with_sample(profile: Profile, sample: EmotionSample) -> Profile:
 
 def with_samples(profile: Profile, samples: Sequence[EmotionSample]) -> Profile:
     """Return `profile` with estimates of earlier messages put in by their time; the escalation count stays."""
-    known = {sample.source_message_id: sample for sample in samples}
+    known: dict[str | None, EmotionSample] = {sample.source_message_id: sample for sample in samples}
     known |= {sample.source_message_id or str(place): sample for place, sample in enumerate(profile.emotion_samples)}
     if len(known) == len(profile.emotion_samples):
         return profile

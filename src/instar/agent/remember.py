@@ -1,7 +1,8 @@
 """What stays of a message: an episode to find again, the facts and notes it tells, the person's profile.
 
 Everything has an id made of the message it comes from, so learning a message twice changes nothing, and
-what was forgotten is not learned again from an older copy. Agents' replies state no facts.
+what was forgotten is not learned again from an older copy. Agents state no facts, and a reply that a turn
+gave is not learned at all.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from instar.agent.emotion import estimate
 from instar.agent.facts import Told, asks_to_forget, is_chatter, is_question, is_singular, told_in
 from instar.agent.languages.english import ENGLISH
 from instar.agent.relationship import with_level, with_sample, with_samples, with_trust
+from instar.agent.reply import made_by_a_turn
 from instar.agent.stores import Stores
 from instar.core.errors import VersionConflict
 from instar.core.ids import MemoryId, PersonId
@@ -112,8 +114,8 @@ def fact_memory_id(fact: Fact) -> MemoryId | None:
 
 
 def _worth_learning(message: Message) -> bool:
-    said = message.role == "person" or (message.role == "agent" and message.person is not None)
-    return said and message.selected and not message.hidden and bool(message.text.strip())
+    said = message.role == "person" or (message.role == "agent" and message.person and not made_by_a_turn(message))
+    return bool(said) and message.selected and not message.hidden and bool(message.text.strip())
 
 
 def _told_in_order(messages: Sequence[Message]) -> dict[tuple[str, str], Told]:
@@ -170,7 +172,7 @@ async def _supersede(stores: Stores, known: Sequence[Fact], fresh: Sequence[tupl
     current = list(known)
     memories = {memory.id: memory for _, memory in fresh}
     for fact, memory in fresh:
-        newer = next((other for other in current if _replaces(other, fact)), None)
+        newer = next((other for other in current if _outdates(other, fact)), None)
         if newer is not None:
             await _mark(stores, old=memory, new_id=fact_memory_id(newer), memories=memories)
             continue
@@ -204,7 +206,7 @@ def _with_facts(profile: Profile, facts: Sequence[Fact]) -> Profile:
 
 
 def _merged(known: Sequence[Fact], fact: Fact) -> tuple[Fact, ...]:
-    if any(_same(fact, other) or _replaces(other, fact) for other in known):
+    if any(_same(fact, other) or _outdates(other, fact) for other in known):
         return tuple(known)
     return (*(other for other in known if not _replaces(fact, other)), fact)
 
@@ -214,16 +216,19 @@ def _same(fact: Fact, other: Fact) -> bool:
 
 
 def _replaces(fact: Fact, other: Fact) -> bool:
-    """True when `fact` stands in the place of `other`: a later word on the same matter."""
+    """True when `fact`, told now, stands in the place of `other`: another word on the same matter."""
     contrary = _CONTRARY.get(fact.attribute) == other.attribute and fact.value.casefold() == other.value.casefold()
     alternative = fact.attribute == other.attribute and is_singular(fact.attribute) and not _same(fact, other)
-    return (contrary or alternative) and _not_before(fact, other)
+    return (contrary or alternative) and not _later(other, fact)
 
 
-def _not_before(fact: Fact, other: Fact) -> bool:
-    if fact.learned_at is None or other.learned_at is None:
-        return fact.source_message_id != other.source_message_id
-    return fact.learned_at >= other.learned_at
+def _outdates(other: Fact, fact: Fact) -> bool:
+    """True when `other` is known already and was told after `fact`, on the same matter."""
+    return _later(other, fact) and _replaces(other, fact)
+
+
+def _later(fact: Fact, other: Fact) -> bool:
+    return fact.learned_at is not None and other.learned_at is not None and fact.learned_at > other.learned_at
 
 
 def _turn_counted(message: Message, settings: AgentSettings) -> Callable[[Profile], Profile]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import blake3
 import msgspec
 
 from instar.core.ids import ChannelId, MessageId
+from instar.core.records import Message
 from instar.stores.memories.port import Hit
 
 
@@ -55,6 +57,16 @@ class Replied(msgspec.Struct, frozen=True, kw_only=True):
     """Last event of a turn."""
 
     reply: Reply
+
+
+def reply_id_of(channel: ChannelId, message_id: MessageId) -> MessageId:
+    """The id of the reply to a message: the same whenever and wherever the turn runs."""
+    return MessageId("re-" + blake3.blake3(f"{channel}\x00{message_id}".encode()).hexdigest(length=16))
+
+
+def made_by_a_turn(message: Message) -> bool:
+    """True for a reply that a turn gave, here or in the home it was exported from: it is never learned."""
+    return message.reply_to is not None and message.id == reply_id_of(message.channel, message.reply_to)
 
 
 TurnEvent = Recalled | ReplyDelta | Replied

@@ -23,7 +23,7 @@ from instar.agent.facts import Told, asks_to_forget, told_in
 from instar.agent.forgetting import Forgotten, forget_on_request
 from instar.agent.recall import Recall, last_topic, recall
 from instar.agent.remember import remember
-from instar.agent.reply import Citation, Recalled, Replied, Reply, ReplyDelta, Responder, TurnEvent
+from instar.agent.reply import Citation, Recalled, Replied, Reply, ReplyDelta, Responder, TurnEvent, reply_id_of
 from instar.agent.running import Running
 from instar.agent.stores import Stores
 from instar.core.clock import Clock, IdSource, SystemClock, UlidSource
@@ -333,11 +333,6 @@ class Agent:
             return Responder(kind=self._model.kind, name=name)
         extractive = ExtractiveResponder()
         return Responder(kind=extractive.kind if name == extractive.name else "model", name=name)
-
-
-def reply_id_of(channel: ChannelId, message_id: MessageId) -> MessageId:
-    """The id of the reply to a message: the same whenever and wherever the turn runs."""
-    return MessageId("re-" + _key(channel, message_id))
 
 
 async def _last(events: AsyncGenerator[TurnEvent, None]) -> Reply:

@@ -19,10 +19,19 @@ from instar.models.wording import folded, sentences, stem, stems, word_set, word
 
 CLOSING = "(Quoted from memory; I am not a language model. To connect one, set INSTAR_MODEL_URL and INSTAR_MODEL_NAME.)"
 
-COVERAGE_MIN = 0.5  # a sentence that covers less of a question is about something else
-ASKED_SCORE = 1.0  # evidence from here on is what the question names
+ANSWER_MIN = 0.6  # measured on generated talk: below it, more answers are wrong than right
+COVERAGE_MIN = 0.25  # a sentence that covers less of a question answers it only if it means nearly the same
+MEANING_MIN = 0.3  # cosines below say nothing, with either embedder
+MEANING_NEAR = 0.6  # a cosine from here on stands for covered words
+ASKED_SCORE = 2.0  # above every cosine: evidence the question asks for by name
+PLAIN_MIN = 0.75  # from here on the quotation is given as the answer, below it as the closest there is
+EVIDENCE_USUAL = 40  # with less, a word's frequency says little, and the weights are those of so many
+UNSEEN_AS = 4  # a word that no evidence holds tells less than a rare one: it may be a paraphrase
 QUOTE_MAX_CHARS = 400
+QUOTES_MAX = 3
+SPEAKER_QUOTES_MAX = 5  # "What did X say about Y?" asks for all of it
 _NEARLY = 0.92  # a second quotation must be this close to the first
+_SPEAKER_NEARLY = 0.7
 _CONTEXT_SHARE = 0.6  # what the rest of the message covers counts this much
 _RELATED_SHARE = 0.8  # a related word counts nearly as much as the word itself
 
@@ -33,6 +42,8 @@ class Quotation(msgspec.Struct, frozen=True):
     place: int
     sentence: str
     score: float
+    plain: bool
+    """True when it holds most of what was asked, in the shape that was asked for."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -146,7 +157,7 @@ def _found(question: str, evidence: Sequence[Evidence]) -> Answer:
     quotations = _quotations(question, evidence)
     if not quotations:
         return Answer("I have nothing about that yet.")
-    return _quoted(quotations, evidence)
+    return _quoted(quotations, evidence, speaker=_speaker(question))
 
 
 def _facts(places: Sequence[int], evidence: Sequence[Evidence]) -> Answer:
@@ -171,10 +182,13 @@ def _sentence_with(value: str, text: str) -> str:
     return next((part for part in parts if value.casefold() in part.casefold()), parts[0] if parts else text)
 
 
-def _quoted(quotations: Sequence[Quotation], evidence: Sequence[Evidence]) -> Answer:
+def _quoted(quotations: Sequence[Quotation], evidence: Sequence[Evidence], *, speaker: str) -> Answer:
     best = quotations[0]
-    chosen = [each for each in quotations[:3] if each.score >= _NEARLY * best.score]
+    count, nearly = (SPEAKER_QUOTES_MAX, _SPEAKER_NEARLY) if speaker else (QUOTES_MAX, _NEARLY)
+    chosen = [each for each in quotations[:count] if each.score >= nearly * best.score]
     lines = [f'{_who(evidence[each.place])}{_on(evidence[each.place])}: "{_short(each.sentence)}"' for each in chosen]
+    if not best.plain:
+        lines.insert(0, "I am not sure that this answers it; it is the closest I have.")
     return Answer("\n".join(lines), tuple(each.place for each in chosen))
 
 
@@ -217,16 +231,17 @@ def _distinct(found: Sequence[Quotation], evidence: Sequence[Evidence]) -> list[
 def _best_sentence(
     place: int, each: Evidence, asked: Sequence[str], weights: dict[str, float], question: str
 ) -> Quotation | None:
-    whole = set(stems(each.text)) | set(stems(each.author_name or ""))
+    whole = set(stems(f"{each.text} {each.author_name or ''} {each.author or ''}"))
     best: Quotation | None = None
     for sentence in sentences(each.text):
         if _QUESTION.search(sentence):
             continue
         covered = _coverage(asked, set(stems(sentence)), whole, weights)
-        if covered >= COVERAGE_MIN:
-            score = covered + _wanted(question, sentence)
-            if best is None or score > best.score:
-                best = Quotation(place, sentence, score)
+        near, wanted = max(0.0, min(each.score, 1.0) - MEANING_MIN), _wanted(question, sentence)
+        score = covered + near + wanted
+        answers = score >= ANSWER_MIN and (covered >= COVERAGE_MIN or each.score >= MEANING_NEAR)
+        if answers and (best is None or score > best.score):
+            best = Quotation(place, sentence, score, plain=wanted >= 0 and covered + near >= PLAIN_MIN)
     return best
 
 
@@ -246,20 +261,23 @@ def _match(asked: str, told: set[str]) -> float:
 
 def _weights(asked: Sequence[str], texts: Sequence[Sequence[str]]) -> dict[str, float]:
     """Inverse document frequency over the evidence; vague words count a third."""
-    count = len(texts)
+    count = max(len(texts), EVIDENCE_USUAL)
     holding = {each: sum(each in text for text in texts) for each in asked}
     return {
-        each: (math.log(1 + (count + 1) / (holding[each] + 0.5))) * (0.3 if each in _VAGUE else 1.0) for each in asked
+        each: math.log(1 + (count + 1) / (holding[each] or UNSEEN_AS)) * (0.3 if each in _VAGUE else 1.0)
+        for each in asked
     }
 
 
 def _wanted(question: str, sentence: str) -> float:
-    asked, told = folded(question), sentence
-    return sum(
-        amount
-        for kind, shape, amount in _WANTED
-        if kind.search(asked) and shape.search(told if shape is _PROPER else folded(told))
-    )
+    """What the kind of question adds for a sentence of the shape it wants, and takes from one without."""
+    asked = folded(question)
+    wanted = [(shape, amount) for kind, shape, amount in _WANTED if kind.search(asked)]
+    return sum(amount if shape.search(_seen_by(shape, sentence)) else -amount for shape, amount in wanted)
+
+
+def _seen_by(shape: re.Pattern[str], sentence: str) -> str:
+    return sentence if shape is _PROPER else folded(sentence)
 
 
 def _may_answer(each: Evidence, speaker: str, question: str) -> bool:
@@ -289,9 +307,7 @@ def _noted(learned: Sequence[Evidence]) -> list[str]:
     if not learned:
         return []
     stated = [to_second_person(each.text).rstrip(".") for each in learned]
-    listed = "; ".join(
-        [stated[0][:1].lower() + stated[0][1:] if stated[0].startswith("Your") else stated[0], *stated[1:]]
-    )
+    listed = "; ".join(each[:1].lower() + each[1:] if each.startswith("You") else each for each in stated)
     return [f"Noted: {listed}."]
 
 

@@ -75,8 +75,7 @@ def stems(text: str) -> list[str]:
 
 def stem(word: str) -> str:
     """A common form for the inflections of one English word; words of other scripts stay as they are."""
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
+    word = _IRREGULAR.get(word, word)
     if len(word) < 4 or not word.isascii() or not word.isalpha():
         return word
     return _without_e(_without_ending(word))

@@ -34,7 +34,7 @@ _THINGS = (
     r"ring tone|bank|gym|dream job|hair colou?r|eye colou?r|job|profession|occupation|role|job title|diet|"
     r"dietary preference|name day|website|passport number|membership number|library card number|bus line|train"
 )
-_NAME = r"(?P<value>[^\W\d_][\w'’.-]*(?: (?:[^\W\d_a-z][\w'’.-]*|van|von|de|der|den|da|di|la|le|al|bin|ibn))*)"
+_NAME = r"(?P<value>[^\W\d_][\w'’.-]*(?-i:(?: (?:[^\W\d_a-z][\w'’.-]*|van|von|de|der|den|da|di|la|le|al|bin|ibn))*))"
 _PROPER = r"(?-i:(?P<value>[^\W\d_a-z][\w'’.-]*(?: (?:[^\W\d_a-z][\w'’.-]*|van|von|de|der|den|da|di|la|le))*))"
 _OCCUPATION = (
     r"(?:[\w-]+ ){0,3}?(?:\w+(?:ologist|grapher|iatrist|therapist|smith|wright|keeper|fighter|maker|trician|matician)|"
@@ -223,7 +223,7 @@ ENGLISH = Language(
             r"\bwhat (?:things |food |kinds? of things |else )?do i (?:really )?(?:like|love|enjoy)\b(?: (?:doing|to do|most))?\s*\??$|\bwhat am i (?:into|fond of)\b|\bmy likes\b"
         ),
         "dislikes": _pattern(
-            r"\bwhat (?:things |food )?(?:do i (?:hate|dislike|not like)|don't i like|can't i stand)\b(?: (?:most|to do))?\s*\??$|\bmy dislikes\b"
+            r"\bwhat (?:\w+ )?(?:do i (?:hate|dislike|not like|detest)|don't i like|can't i (?:stand|bear)|can i(?: not|'t) (?:stand|bear))\b(?: (?:most|to do))?\s*\??$|\bmy dislikes\b"
         ),
         "prefers": _pattern(r"\bwhat do i prefer\s*\??$|\bmy preferences?\s*\??$"),
         "allergy": _pattern(
