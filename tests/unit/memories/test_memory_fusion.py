@@ -70,14 +70,20 @@ def test_a_better_rank_in_one_leg_never_lowers_a_candidate(words: list[str], dat
 
 def test_each_boost_is_named_with_its_amount() -> None:
     span = Span(NOW - timedelta(days=1), NOW + timedelta(days=1), "today")
-    found = boosts(Traits(kind="note", pinned=True, created_at=NOW), NOW, [span])
+    found = boosts(
+        Traits(kind="note", pinned=True, created_at=NOW),
+        Near(MemoryId("a"), 1, 0.5, closeness=0.015),
+        now=NOW,
+        named=[span],
+    )
     assert {boost.name: boost.amount for boost in found} == {
         "pinned": FIRST_RANK,
         "time": FIRST_RANK,
+        "closeness": 0.015,
         "kind": KIND_BOOST,
         "recency": RECENCY_BOOST,
     }
-    assert boosts(PLAIN, NOW, [span]) == ()
+    assert boosts(PLAIN, Near(MemoryId("a"), 1, 0.5), now=NOW, named=[span]) == ()
 
 
 def test_recency_is_halved_every_thirty_days_and_the_future_counts_as_now() -> None:
@@ -90,3 +96,12 @@ def test_recency_is_halved_every_thirty_days_and_the_future_counts_as_now() -> N
 
 def test_small_boosts_together_weigh_less_than_being_found_by_the_other_leg() -> None:
     assert KIND_BOOST + RECENCY_BOOST < 1 / (60 + 100)
+
+
+def test_an_answer_in_other_words_outranks_many_that_only_repeat_a_word_of_the_question() -> None:
+    repeated = [f"r{number:02d}" for number in range(30)]
+    near = [Near(MemoryId("answer"), 1, 0.61, closeness=0.06 * 0.36)]
+    near += [Near(MemoryId(id_), rank, 0.35, closeness=0.06 * 0.1) for rank, id_ in enumerate(repeated, 2)]
+    every = {MemoryId(id_): PLAIN for id_ in [*repeated, "answer"]}
+    ranked = fused([MemoryId(id_) for id_ in repeated], near, every, now=NOW, named=[], embedder="e")
+    assert [each.id for each in ranked].index(MemoryId("answer")) < 5

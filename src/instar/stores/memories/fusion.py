@@ -7,7 +7,8 @@ one leg is worth 1/61, about 0.0164, which is the measure of the boosts:
 |---|---|---|
 | pinned | 0.0164 | as much as a first rank: the person said it matters |
 | time | 0.0164 | the question names a time and the memory was made inside it |
-| kind | 0.0012 for facts and notes | a statement before the talk it came from |
+| closeness | by the embedder's scale in `meaning.py` | an answer in other words than the question's |
+| kind | 0.003 for facts and notes | a statement before the talk it came from |
 | recency | 0.0012, halved every 30 days | of two equal ones the newer |
 
 Equal scores are ordered by id, so that every backend and every run give the same order.
@@ -30,7 +31,7 @@ from instar.stores.memories.when import Span
 FIRST_RANK = 1 / (FUSION_K + 1)
 PINNED_BOOST = FIRST_RANK
 TIME_BOOST = FIRST_RANK
-KIND_BOOST = 0.0012
+KIND_BOOST = 0.003
 RECENCY_BOOST = 0.0012
 RECENCY_HALF_LIFE_S = 30 * 86_400.0
 _BOOSTED_KINDS = ("fact", "note")
@@ -50,6 +51,8 @@ class Near(msgspec.Struct, frozen=True):
     id: MemoryId
     rank: int
     cosine: float
+    closeness: float = 0.0
+    """The boost its cosine earns."""
 
 
 class Fused(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +77,11 @@ def fused(
     near = {candidate.id: candidate for candidate in meaning}
     ranked = [
         _fused(
-            memory_id, word_ranks.get(memory_id), near.get(memory_id), boosts(traits[memory_id], now, named), embedder
+            memory_id,
+            word_ranks.get(memory_id),
+            near.get(memory_id),
+            boosts(traits[memory_id], near.get(memory_id), now=now, named=named),
+            embedder,
         )
         for memory_id in word_ranks.keys() | near.keys()
     ]
@@ -96,13 +103,15 @@ def _fused(
     return Fused(id=memory_id, score=score, why=why)
 
 
-def boosts(traits: Traits, now: datetime, named: Sequence[Span]) -> tuple[Boost, ...]:
+def boosts(traits: Traits, near: Near | None, *, now: datetime, named: Sequence[Span]) -> tuple[Boost, ...]:
     """The boosts of one candidate, those of zero left out."""
     found = []
     if traits.pinned:
         found.append(Boost("pinned", PINNED_BOOST))
     if traits.created_at is not None and any(span.holds(traits.created_at) for span in named):
         found.append(Boost("time", TIME_BOOST))
+    if near is not None and near.closeness > 0:
+        found.append(Boost("closeness", near.closeness))
     if traits.kind in _BOOSTED_KINDS:
         found.append(Boost("kind", KIND_BOOST))
     if traits.created_at is not None:

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -25,18 +26,32 @@ KINDS: tuple[MemoryKind, ...] = ("fact", "note", "episode", "block")
 _FIRST_ROWS = 256
 _COSINE_DIGITS = 6  # beyond these float32 sums depend on where a row lies; ties must not
 
-COSINE_FLOORS = {"minilm-l6-v2": 0.25, "hashing-1": 0.3}
-"""Least cosine of a hit found by meaning alone, by the first part of the embedder's fingerprint. Unrelated
-sentences stay below it, so a question about something never mentioned finds nothing."""
-COSINE_FLOOR_OTHER = 0.25
+
+class Scale(msgspec.Struct, frozen=True, kw_only=True):
+    """How the cosines of one embedder are read."""
+
+    floor: float
+    """Least cosine of a hit found by meaning alone. Unrelated sentences stay below it, so a question about
+    something never mentioned finds nothing."""
+    closeness: float
+    """Boost for each unit of cosine above the floor. An answer in other words has no place in the words leg;
+    without this, every sentence that repeats a word of the question would outrank it."""
+
+
+SCALES = {
+    "minilm-l6-v2": Scale(floor=0.25, closeness=0.06),
+    "hashing-1": Scale(floor=0.3, closeness=0.0),  # its cosines are words once more
+}
+"""By the first part of the embedder's fingerprint. Chosen with `benchmarks/recall.py`."""
+SCALE_OTHER = Scale(floor=0.25, closeness=0.0)
 
 Mask = npt.NDArray[np.bool_]
 Slots = npt.NDArray[np.intp]
 
 
-def cosine_floor(fingerprint: str) -> float:
-    """The floor for vectors of this embedder."""
-    return COSINE_FLOORS.get(fingerprint.partition("/")[0], COSINE_FLOOR_OTHER)
+def scale_of(fingerprint: str) -> Scale:
+    """How the cosines of the embedder with this fingerprint are read."""
+    return SCALES.get(fingerprint.partition("/")[0], SCALE_OTHER)
 
 
 class Columns:
@@ -44,7 +59,7 @@ class Columns:
 
     def __init__(self, fingerprint: str, dimensions: int) -> None:
         self._fingerprint = fingerprint
-        self._floor = cosine_floor(fingerprint)
+        self._scale = scale_of(fingerprint)
         self._slots: dict[MemoryId, int] = {}
         self._ids: list[MemoryId | None] = []
         self._free: list[int] = []
@@ -195,13 +210,19 @@ class Columns:
         """
         slots = np.flatnonzero(self._current & self._comparable & self._of_kinds(kinds) & self._visible(scope))
         cosines = np.round(self._cosines(slots, np.frombuffer(query, dtype="<f4")), _COSINE_DIGITS)
-        floors = np.where(self._inside(slots, named), 0.0, self._floor)
+        floors = np.where(self._inside(slots, named), 0.0, self._scale.floor)
         kept = np.flatnonzero(cosines > floors)
         if len(kept) > limit:
             least = np.partition(cosines[kept], len(kept) - limit)[len(kept) - limit]
             kept = kept[cosines[kept] >= least]  # all that tie with the last one, so that the id decides
         nearest = sorted((-float(cosines[at]), self._ids[slots[at]] or "") for at in kept)[:limit]
-        return [Near(MemoryId(memory_id), rank, -cosine) for rank, (cosine, memory_id) in enumerate(nearest, 1)]
+        return [
+            Near(MemoryId(memory_id), rank, -negative, closeness=self._closeness(-negative))
+            for rank, (negative, memory_id) in enumerate(nearest, 1)
+        ]
+
+    def _closeness(self, cosine: float) -> float:
+        return self._scale.closeness * max(0.0, cosine - self._scale.floor)
 
     def _cosines(self, slots: Slots, query: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         if 2 * len(slots) > len(self._ids):  # copying more than half of the rows costs more than comparing all
