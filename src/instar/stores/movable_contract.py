@@ -404,8 +404,9 @@ class MovableContract(PurgeableContract[Store]):
 
 
 async def everything(store: Movable[Any], *, page: int = 1_000) -> list[Record[Any]]:
-    """All a scan returns, page by page."""
+    """All a scan returns, page by page. A page that does not go on behind the last would never end."""
     records: list[Record[Any]] = []
     while found := await store.scan(records[-1].key if records else None, limit=page):
+        assert not records or found[0].key > records[-1].key, "a scan starts behind `after`"
         records += found
     return records

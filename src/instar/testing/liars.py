@@ -32,8 +32,9 @@ from instar.stores.movable import Purged
 from instar.stores.movable_contract import Backend
 from instar.stores.profiles.embedded import EmbeddedProfileStore
 from instar.stores.profiles.port import StoredProfile
+from instar.stores.segment.files import Files
 from instar.stores.segment.store import Op, key_of
-from instar.stores.workflows.embedded import EmbeddedWorkflowStore
+from instar.stores.workflows.embedded import STEPS, EmbeddedWorkflowStore, _step
 from instar.stores.workflows.port import Workflow
 
 Liar = tuple[type, str]
@@ -193,6 +194,21 @@ class DigestCountsTombstones(EmbeddedMovable[Any]):
         return await super().digest(bucket) + Digest(tombstones, 0)
 
 
+class DigestCountsTheStore(EmbeddedMovable[Any]):
+    async def digest(self, bucket: int | None = None) -> Digest:
+        return await super().digest(bucket) + Digest(0, 1)
+
+
+class ReopeningRenumbers(EmbeddedMovable[Any]):
+    @classmethod
+    async def open(cls, files: Files, **given: Any) -> Any:
+        store = await super().open(files, **given)
+        if records := [record for record in await store.scan() if record.value is not None]:
+            above = await store.version()
+            await store.apply([msgspec.structs.replace(r, version=above + n) for n, r in enumerate(records, start=1)])
+        return store
+
+
 class VersionCountsRecords(EmbeddedMovable[Any]):
     async def version(self) -> int:
         return len(list(self.engine.scan(self.collection))) - 1
@@ -246,6 +262,8 @@ MOVING_LIES: Mapping[type, str] = {
     DigestIgnoresBuckets: "test_digest_of_one_bucket_holds_the_records_whose_keys_fall_into_it",
     DigestIsOfTheFirstReading: "test_digest_follows_every_write",
     DigestCountsTombstones: "test_digest_is_over_every_live_record_and_no_tombstone",
+    DigestCountsTheStore: "test_digest_of_an_empty_store_is_empty",
+    ReopeningRenumbers: "test_records_and_versions_are_the_same_after_reopening",
     VersionCountsRecords: "test_version_is_the_highest_in_the_store_and_0_when_it_is_empty",
     FenceIsIgnored: "test_a_fenced_handle_refuses_every_later_write",
     FenceHoldsForAnyEpoch: "test_a_fence_not_above_the_handles_own_epoch_refuses_nothing",
@@ -657,6 +675,19 @@ class SaveComparesTooEarly(EmbeddedProfileStore):
         return await super()._save(profile, expected_version, durability)
 
 
+class SavesOfOthersAreLost(EmbeddedProfileStore):
+    async def _save(self, profile: Profile, expected_version: int, durability: Durability) -> StoredProfile:
+        saving: int = self.__dict__.get("saving", 0)
+        self.__dict__["saving"] = saving + 1
+        try:
+            await asyncio.sleep(0)
+            if saving:
+                return StoredProfile(profile=profile, version=expected_version + 1)
+            return await super()._save(profile, expected_version, durability)
+        finally:
+            self.__dict__["saving"] -= 1
+
+
 class SaveReturnsTheOldVersion(EmbeddedProfileStore):
     async def _save(self, profile: Profile, expected_version: int, durability: Durability) -> StoredProfile:
         saved = await super()._save(profile, expected_version, durability)
@@ -737,6 +768,7 @@ PROFILE_LIARS: dict[str, Liar] = {
         for liar, clause in {
             SaveComparesNothing: "test_a_stale_save_is_refused_and_changes_nothing",
             SaveComparesTooEarly: "test_of_saves_at_the_same_time_that_expect_one_version_one_wins",
+            SavesOfOthersAreLost: "test_saves_of_different_people_at_the_same_time_all_hold",
             SaveReturnsTheOldVersion: "test_load_returns_what_save_returned",
             SaveRoundsNumbers: "test_every_field_comes_back_as_it_was_given",
             SaveKeepsEverySample: "test_the_newest_emotion_samples_are_kept",
@@ -760,6 +792,36 @@ class BeginReplaces(EmbeddedWorkflowStore):
     async def _begin(self, workflow: Workflow) -> Workflow:
         await self._finish(workflow.id)
         return await super()._begin(workflow)
+
+
+class BeginKeepsOnlyAscii(EmbeddedWorkflowStore):
+    async def _begin(self, workflow: Workflow) -> Workflow:
+        plain = workflow.name.encode("ascii", "replace").decode()
+        return await super()._begin(msgspec.structs.replace(workflow, name=plain))
+
+
+class StepsOfNeighboursAreMixed(EmbeddedWorkflowStore):
+    async def load(self, workflow_id: str) -> Workflow | None:
+        found = await super().load(workflow_id)
+        near = [step for step in map(_step, self.engine.scan(STEPS)) if step.workflow_id.startswith(workflow_id)]
+        return found and msgspec.structs.replace(found, steps={step.step: step.result for step in near})
+
+
+class FinishTakesEverything(EmbeddedWorkflowStore):
+    async def finish(self, workflow_id: str) -> None:
+        for workflow in await self.unfinished("turn"):
+            await super().finish(workflow.id)
+
+
+class OrderIsOfThisProcess(EmbeddedWorkflowStore):
+    async def _begin(self, workflow: Workflow) -> Workflow:
+        self.__dict__.setdefault("begun", []).append(workflow.id)
+        return await super()._begin(workflow)
+
+    async def unfinished(self, name: str) -> Sequence[Workflow]:
+        begun: list[str] = self.__dict__.get("begun", [])
+        by_id = sorted(await super().unfinished(name), key=lambda workflow: workflow.id)
+        return sorted(by_id, key=lambda workflow: begun.index(workflow.id) if workflow.id in begun else 0)
 
 
 class BeginReturnsWhatItWasGiven(EmbeddedWorkflowStore):
@@ -863,6 +925,10 @@ WORKFLOW_LIARS: dict[str, Liar] = {
         liar.__name__: (liar, clause)
         for liar, clause in {
             BeginReplaces: "test_a_workflow_already_begun_is_returned_unchanged",
+            BeginKeepsOnlyAscii: "test_begin_stores_a_workflow_and_returns_it",
+            StepsOfNeighboursAreMixed: "test_steps_belong_to_their_workflow",
+            FinishTakesEverything: "test_finishing_what_is_not_there_changes_nothing",
+            OrderIsOfThisProcess: "test_unfinished_is_the_same_after_reopening",
             BeginReturnsWhatItWasGiven: "test_a_workflow_already_begun_is_returned_unchanged",
             BeginForgetsSteps: "test_steps_a_workflow_is_begun_with_are_kept",
             TheLastResultWins: "test_the_result_stored_first_wins_and_is_returned",
