@@ -9,12 +9,23 @@ from instar.core.records import Message
 from instar.stores.home import Home
 
 
+async def ready(page: Page) -> None:
+    """Wait until the composer takes messages."""
+    await page.locator("#send:enabled").wait_for()
+
+
+async def send(page: Page, text: str) -> None:
+    """Send a message."""
+    await ready(page)
+    await page.fill("#text", text)
+    await page.keyboard.press("Enter")
+
+
 async def say(page: Page, text: str) -> None:
     """Send a message and wait until the reply is stored and shown."""
     replies = page.locator(".message.agent:not(.writing):not(.failed)")
     before = await replies.count()
-    await page.fill("#text", text)
-    await page.keyboard.press("Enter")
+    await send(page, text)
     await replies.nth(before).wait_for()
 
 

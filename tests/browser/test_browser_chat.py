@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from browser_steps import say, tell
+from browser_steps import ready, say, send, tell
 
 from instar.core.errors import ModelUnreachable
 from instar.core.ids import ChannelId
@@ -18,8 +18,7 @@ async def test_a_reply_is_visible_in_part_before_its_end(site) -> None:
     hang = Hang()
     served = await site(ScriptedModel([["The first half", hang, " and the second."]]))
     page = await served.window()
-    await page.fill("#text", "Tell me")
-    await page.keyboard.press("Enter")
+    await send(page, "Tell me")
     await hang.reached.wait()
     writing = page.locator(".message.writing")
     await page.get_by_text("The first half", exact=True).wait_for()
@@ -70,8 +69,7 @@ async def test_stop_keeps_what_was_shown_and_the_composer_is_ready_again(site) -
     hang = Hang()
     served = await site(ScriptedModel([["Only this much", hang, " and never this."]]))
     page = await served.window()
-    await page.fill("#text", "Tell me everything")
-    await page.keyboard.press("Enter")
+    await send(page, "Tell me everything")
     await page.get_by_text("Only this much").wait_for()
     await page.click("#stop")
     await page.locator(".writing").wait_for(state="detached")
@@ -85,8 +83,7 @@ async def test_escape_stops_before_the_first_word_and_retry_answers(site) -> Non
     hang = Hang()
     served = await site(ScriptedModel([[hang, "too late"], "Here I am."]))
     page = await served.window()
-    await page.fill("#text", "Hello")
-    await page.keyboard.press("Enter")
+    await send(page, "Hello")
     await hang.reached.wait()
     await page.keyboard.press("Escape")
     await page.get_by_role("button", name="Retry").click()
@@ -98,8 +95,7 @@ async def test_a_failed_model_is_shown_and_retry_answers_the_same_message_once(s
     failure = ModelUnreachable("the model does not answer", why="nothing listens there", next="start the model")
     served = await site(ScriptedModel([failure, "Now I can."]))
     page = await served.window()
-    await page.fill("#text", "Are you there?")
-    await page.keyboard.press("Enter")
+    await send(page, "Are you there?")
     alert = page.get_by_role("alert")
     await alert.wait_for()
     shown = await alert.inner_text()
@@ -115,8 +111,7 @@ async def test_a_failed_model_is_shown_and_retry_answers_the_same_message_once(s
 async def test_a_message_refused_before_it_is_stored_says_why(site) -> None:
     served = await site()
     page = await served.window()
-    await page.fill("#text", "a \u0007 bell")
-    await page.keyboard.press("Enter")
+    await send(page, "a \u0007 bell")
     alert = page.get_by_role("alert")
     await alert.wait_for()
     assert "control character U+0007" in await alert.inner_text()
@@ -127,8 +122,7 @@ async def test_html_in_messages_is_shown_as_text_while_streaming_and_stored(site
     served = await site(ScriptedModel([[HOSTILE, hang, "."]]))
     page = await served.window()
     title = await page.title()
-    await page.fill("#text", HOSTILE)
-    await page.keyboard.press("Enter")
+    await send(page, HOSTILE)
     await hang.reached.wait()
     await page.locator(".writing .text", has_text="<script>").wait_for()
     hang.release()
@@ -155,6 +149,7 @@ async def test_names_with_html_are_shown_as_text(site) -> None:
 async def test_shift_enter_makes_a_line_and_enter_sends(site) -> None:
     served = await site(ScriptedModel(["Read."]))
     page = await served.window()
+    await ready(page)
     await page.keyboard.type("one")
     await page.keyboard.press("Shift+Enter")
     await page.keyboard.type("two")
@@ -168,8 +163,7 @@ async def test_reloading_in_the_middle_of_a_reply_goes_on_with_it(site) -> None:
     hang = Hang()
     served = await site(ScriptedModel([["Before the reload", hang, " and after."]]))
     page = await served.window()
-    await page.fill("#text", "Tell me")
-    await page.keyboard.press("Enter")
+    await send(page, "Tell me")
     await page.get_by_text("Before the reload").wait_for()
     await page.reload()
     await page.get_by_text("Before the reload").wait_for()
@@ -187,6 +181,7 @@ async def test_the_link_signs_in_asks_for_a_name_and_leads_to_the_chat_by_keyboa
     await page.keyboard.type("Grace Hopper")
     await page.keyboard.press("Enter")
     await page.wait_for_url(f"{served.url}/")
+    await ready(page)
     await page.keyboard.type("Hello")
     await page.keyboard.press("Enter")
     await page.get_by_text("Welcome.").wait_for()

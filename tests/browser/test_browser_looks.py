@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from browser_steps import say
+from browser_steps import say, send
 from playwright.async_api import Page
 
 from instar.models.scripted import Hang, ScriptedModel
@@ -130,8 +130,7 @@ async def test_reduced_motion_stills_the_writing_mark(site) -> None:
     hang = Hang()
     served = await site(ScriptedModel([["Slowly", hang, "."]]))
     page = await served.window(reduced_motion="reduce")
-    await page.fill("#text", "Go")
-    await page.keyboard.press("Enter")
+    await send(page, "Go")
     await page.get_by_text("Slowly").wait_for()
     mark = "getComputedStyle(document.querySelector('.writing .text'), '::after').animationName"
     assert await page.evaluate(mark) == "none"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -140,6 +140,60 @@ async def test_forgetting_a_fact_takes_it_from_the_profile_and_its_message_from_
     assert await texts(home, "birthday") == []
     assert (await home.profiles.load(ADA)).profile.facts == ()
     assert await home.conversations.get(SAID.channel, SAID.id) is not None
+
+
+async def test_deleting_the_message_takes_the_answer_and_all_that_was_learned_from_it(client, home, birthday) -> None:
+    await home.conversations.append(
+        Message(
+            id=MessageId("answer"),
+            channel=SAID.channel,
+            author=PersonId("instar"),
+            person=ADA,
+            role="agent",
+            text="Noted: 3 March.",
+            reply_to=SAID.id,
+        )
+    )
+    answer = await post(client, "/message/delete", channel="web", id="said")
+    assert answer.headers["location"] == "/conversations?done=deleted"
+    assert await home.conversations.window(ChannelId("web"), limit=9) == []
+    assert await home.memories.get(birthday.id) is None
+    assert await texts(home, "birthday") == []
+    assert (await home.profiles.load(ADA)).profile.facts == ()
+
+
+async def test_deleting_one_message_leaves_the_others_and_what_they_told(client, home, birthday) -> None:
+    await home.conversations.append(
+        Message(id=MessageId("other"), channel=SAID.channel, author=ADA, person=ADA, text="Another thing.")
+    )
+    answer = await post(client, "/message/delete", channel="web", id="other")
+    assert answer.headers["location"] == "/conversations/web?done=deleted"
+    assert [message.id for message in await home.conversations.window(ChannelId("web"), limit=9)] == ["said"]
+    assert (await home.profiles.load(ADA)).profile.facts == (FACT,)
+    assert len(await texts(home, "birthday")) == 2
+
+
+async def test_many_memories_come_in_parts_the_newest_first(client, home) -> None:
+    await home.memories.remember(
+        [
+            Memory(
+                id=MemoryId(f"{number * 7919 % 1009:04}"),
+                person=ADA,
+                kind="note",
+                text=f"note {number}.",
+                created_at=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number),
+            )
+            for number in range(150)
+        ]
+    )
+    first = (await client.get("/memories")).text
+    assert "note 149." in first
+    assert "note 50." in first
+    assert "note 49." not in first
+    assert 'href="/memories?person=Ada&amp;from=100" rel="next"' in first
+    second = (await client.get("/memories", params={"from": "100"})).text
+    assert "note 49." in second
+    assert "note 50." not in second
 
 
 async def test_acting_on_a_memory_that_is_gone_says_so(client) -> None:

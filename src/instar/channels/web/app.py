@@ -91,6 +91,7 @@ def _routes() -> list[Route | Mount]:
         Route("/conversations", history.conversations_page),
         Route("/conversations/{channel:path}", history.conversation_page),
         Route("/message", history.find_message),
+        Route("/message/delete", history.delete_message, methods=["POST"]),
         Route("/people", people.people_page),
         Route("/people/{person:path}/forget", people.forget_person, methods=["POST"]),
         Route("/people/{person:path}/emotions", people.delete_emotion, methods=["POST"]),

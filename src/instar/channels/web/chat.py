@@ -9,20 +9,20 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 
 from instar.agent.reply import Recalled, Replied, ReplyDelta
-from instar.channels.web.conversation import channels_of, is_visible_to, shown, shown_all, visible_window
+from instar.channels.web.conversation import channels_of, is_visible_to, reply_to, shown, shown_all, visible_window
 from instar.channels.web.form import form_of, json_of
+from instar.channels.web.paging import number
 from instar.channels.web.refusal import error_json
-from instar.channels.web.site import Site, checked_person, person_of, remember_person, see_other, site_of
+from instar.channels.web.site import checked_person, person_of, remember_person, see_other, site_of
 from instar.channels.web.turns import Stopped, Turn, TurnNews
 from instar.core.errors import InstarError, MessageUnknown, RecordInvalid
 from instar.core.ids import ChannelId, MessageId
 from instar.core.limits import CHANNEL_ID_MAX_BYTES
 from instar.core.records import Message, plain
-from instar.stores.conversations.port import Cursor
 from instar.stores.memories.port import Hit
 
 DEFAULT_CHANNEL = "web"
-_REPLY_WITHIN = 50  # messages behind the question; a reply is appended right after it
+CHANNELS_BESIDE = 40  # conversations listed beside a chat; the history page has all
 
 
 class ChatBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,14 +48,16 @@ async def chat_page(request: Request) -> Response:
         return see_other("/welcome")
     site = site_of(request)
     channel = request.query_params.get("channel") or DEFAULT_CHANNEL
-    before = _position(request.query_params.get("before"))
+    before = number(request.query_params.get("before")) or None
     window = await visible_window(site, channel, person, before)
+    channels = await channels_of(site, person)
     running = site.turns.running(channel=channel, person=person)
     return site.page(
         request,
         "chat.html",
         channel=channel,
-        channels=await channels_of(site, person),
+        channels=channels[:CHANNELS_BESIDE],
+        more_channels=len(channels) > CHANNELS_BESIDE,
         messages=await shown_all(site, window.messages),
         earlier=window.earlier,
         is_latest=before is None,
@@ -118,7 +120,7 @@ async def exchange_fragment(request: Request) -> Response:
     if asked is None or not is_visible_to(asked, person_of(request) or ""):
         raise _unknown(message_id, channel)
     messages = [await shown(site, asked)]
-    answer = await _reply_to(site, asked)
+    answer = await reply_to(site, asked)
     if answer is not None:
         messages.append(await shown(site, answer, question=asked.text))
     html = site.templates.get_template("exchange.html").render(
@@ -153,19 +155,9 @@ def shown_hit(hit: Hit) -> dict[str, object]:
     return {"memory": plain(memory), "score": hit.score, "why": plain(hit.why)}
 
 
-async def _reply_to(site: Site, asked: Message) -> Message | None:
-    behind = Cursor(asked.channel, asked.position)
-    later = await site.home.conversations.page(channel=asked.channel, after=behind, limit=_REPLY_WITHIN)
-    return next((message for message in later if message.reply_to == asked.id and message.role == "agent"), None)
-
-
 def _unanswered(window: Sequence[Message]) -> Message | None:
     """The last message, when it is a person's and nothing answered it: it can be tried again."""
     return window[-1] if window and window[-1].role == "person" else None
-
-
-def _position(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _unknown(message_id: str, channel: str) -> MessageUnknown:

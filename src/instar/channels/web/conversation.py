@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from instar.agent.citation import citations_kept
 from instar.agent.reply import Citation
 from instar.channels.web.site import Site
 from instar.core.ids import ChannelId, MessageId
 from instar.core.records import Message
-from instar.stores.conversations.port import ChannelSummary
+from instar.stores.conversations.port import ChannelSummary, Cursor
 from instar.stores.memories.port import Hit
 
 WINDOW_MESSAGES = 50
+_REPLY_WITHIN = 50  # messages behind the question; a reply is appended right after it
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _WINDOWS_READ_MAX = 20  # of a channel in which others talk; "Earlier messages" goes on from there
 
 
@@ -69,9 +72,19 @@ def _window(found: list[Message], *, earlier: int | None) -> Window:
 async def channels_of(site: Site, person: str) -> list[ChannelSummary]:
     """Return the conversations `person` takes part in, the newest talk first."""
     summaries = await site.home.conversations.channels()
-    own = [summary for summary in summaries if person in summary.people or summary.shared]
-    dated = sorted((s for s in own if s.last_at), key=lambda s: s.last_at or site.clock.now(), reverse=True)
-    return dated + [summary for summary in own if summary.last_at is None]
+    return newest_first([summary for summary in summaries if person in summary.people or summary.shared])
+
+
+def newest_first(summaries: Sequence[ChannelSummary]) -> list[ChannelSummary]:
+    """Order conversations by their last message; those without a known time come last."""
+    return sorted(summaries, key=lambda summary: summary.last_at or _LONG_AGO, reverse=True)
+
+
+async def reply_to(site: Site, asked: Message) -> Message | None:
+    """Return the agent's reply to a message."""
+    behind = Cursor(asked.channel, asked.position)
+    later = await site.home.conversations.page(channel=asked.channel, after=behind, limit=_REPLY_WITHIN)
+    return next((message for message in later if message.reply_to == asked.id and message.role == "agent"), None)
 
 
 async def shown_all(site: Site, messages: Sequence[Message]) -> list[Shown]:

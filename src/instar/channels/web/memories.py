@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from instar.channels.web.facts import correct_profile, fact_id, forget_as_said, value_in
 from instar.channels.web.form import form_of
+from instar.channels.web.paging import part_of
 from instar.channels.web.site import Site, person_of, see_other, site_of
 from instar.core.errors import MemoryUnknown, RecordInvalid
 from instar.core.ids import MemoryId, PersonId
@@ -34,16 +35,14 @@ async def memories_page(request: Request) -> Response:
     site = site_of(request)
     person = request.query_params.get("person") or person_of(request) or site.default_person
     query = request.query_params.get("query", "").strip()
-    after = request.query_params.get("after", "")
-    everything = [] if query else await _listing(site, person, after)
+    listed = await _found(site, person, query) if query else _newest_first(await _listing(site, person))
     return site.page(
         request,
         "memories.html",
         person=person,
         people=await _people(site, person),
         query=query,
-        listed=await _found(site, person, query) if query else _newest_first(everything),
-        following=everything[-1].id if len(everything) == PAGE_MAX_MESSAGES else None,
+        part=part_of(listed, request),
         embedder=await site.home.memories.embedder(),
     )
 
@@ -81,9 +80,14 @@ async def forget_memory(request: Request) -> Response:
     return _back(form, memory, "forgotten")
 
 
-async def _listing(site: Site, person: str, after: str) -> Sequence[Memory]:
+async def _listing(site: Site, person: str) -> Sequence[Memory]:
     scope = Scope(PersonId(person))
-    return await site.home.memories.listing(scope, after=MemoryId(after) if after else None, limit=PAGE_MAX_MESSAGES)
+    found: list[Memory] = []
+    while page := await site.home.memories.listing(
+        scope, after=found[-1].id if found else None, limit=PAGE_MAX_MESSAGES
+    ):
+        found.extend(page)
+    return found
 
 
 async def _found(site: Site, person: str, query: str) -> list[Listed]:
@@ -110,21 +114,24 @@ async def _memory(site: Site, form: dict[str, str]) -> Memory:
 
 
 def _newest_first(memories: Sequence[Memory]) -> list[Listed]:
+    replaced: dict[MemoryId, list[Memory]] = {}
+    for memory in memories:
+        if memory.superseded_by is not None:
+            replaced.setdefault(memory.superseded_by, []).append(memory)
     current = [memory for memory in memories if memory.superseded_by is None]
     current.sort(key=lambda memory: (memory.pinned, memory.created_at or _LONG_AGO, memory.id), reverse=True)
-    return [Listed(memory=memory, earlier=_replaced_by(memory, memories)) for memory in current]
+    return [Listed(memory=memory, earlier=tuple(_chain(memory, replaced))) for memory in current]
 
 
-def _replaced_by(memory: Memory, memories: Sequence[Memory]) -> tuple[Memory, ...]:
+def _chain(memory: Memory, replaced: Mapping[MemoryId, Sequence[Memory]]) -> list[Memory]:
     """What led to a memory, the newest first."""
     chain: list[Memory] = []
     pending = [memory.id]
     while pending:
-        newer = pending.pop()
-        older = [candidate for candidate in memories if candidate.superseded_by == newer]
+        older = replaced.get(pending.pop(), ())
         chain.extend(older)
-        pending.extend(candidate.id for candidate in older)
-    return tuple(chain)
+        pending.extend(each.id for each in older)
+    return chain
 
 
 def _corrected(old: Memory, text: str, site: Site) -> Memory:

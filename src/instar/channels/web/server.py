@@ -51,6 +51,7 @@ class _Server(uvicorn.Server):
                 lifespan="on",
                 ws="none",
                 server_header=False,
+                proxy_headers=False,
                 timeout_graceful_shutdown=_CLOSING_S,
             )
         )

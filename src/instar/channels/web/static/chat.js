@@ -220,5 +220,6 @@ if (composer) {
   field.addEventListener("keydown", keyInField);
   stop.addEventListener("click", stopRunning);
   document.addEventListener("keydown", escapeKey);
+  send.disabled = false;
   if (chat.dataset.running) rejoin();
 }
