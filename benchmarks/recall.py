@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import random
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -246,14 +247,14 @@ async def measured(people: int, talk: int, seed: int, embedder_kind: str) -> tup
     return embedder.name, tally, told
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     """Print the table and the JSON line; 1 when the hybrid is not at least as good as its better leg."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--people", type=int, default=3)
     parser.add_argument("--talk", type=int, default=600, help="other things each person said")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--embedder", default="auto")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     name, tally, told = asyncio.run(measured(given.people, given.talk, given.seed, given.embedder))
     print(f"{told:,} memories of {given.people} people; {name}; recall@5/@10/@20")
     print("\n".join(tally.table()))
@@ -279,4 +280,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))
