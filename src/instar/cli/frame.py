@@ -21,6 +21,7 @@ import msgspec
 from instar.core.errors import InstarError, OwnerLost, SettingInvalid
 from instar.core.settings import SettingRow, Settings, load_settings
 from instar.stores.home import Home
+from instar.telemetry.log import configure
 
 OWNER_LOST_TRIES = 3
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -38,6 +39,7 @@ class Frame:
         if home is not None:
             given["home.path"] = home
         self.settings, self.rows = read_settings(given)
+        configure(self.settings.log.level, json=self.settings.log.json)
 
     def open_home(self, *, create: bool = True) -> Any:
         """The home of this command, as an async context manager."""
@@ -114,7 +116,7 @@ def exit_code_of(attempt: Callable[[], Coroutine[Any, Any, None]], *, as_json: b
         click.echo(error_text(error, as_json=as_json), err=True)
         return 1
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]  # the reader left; nothing more is to be flushed to it
+        sys.stdout = None  # the reader left; nothing more is to be flushed to it
         return 0
     except KeyboardInterrupt:
         return 130

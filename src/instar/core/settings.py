@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args, get_origin
 
 import msgspec
 
@@ -86,6 +86,15 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """0 takes a free one."""
 
 
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is told on stderr while it runs."""
+
+    level: Literal["debug", "info", "warning", "error"] = "warning"
+    """`debug`, `info`, `warning` or `error`. Secrets are hidden at every level."""
+    json: bool = False
+    """One JSON object a line, for a log collector."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
@@ -94,6 +103,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model: ModelSettings = ModelSettings()
     embeddings: EmbeddingSettings = EmbeddingSettings()
     server: ServerSettings = ServerSettings()
+    log: LogSettings = LogSettings()
 
 
 class SettingRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,9 +208,14 @@ def _converted(key: str, value: object, source: str) -> object:
         shown = "(hidden)" if key in SECRET_KEYS else repr(value)
         raise SettingInvalid(
             f"{key} is {shown}, from {source}",
-            why=str(error),
+            why=_expectation(known_keys()[key]) or str(error),
             next=f"correct {source}, or take it away to use the default; `instar config show` lists all",
         ) from error
+
+
+def _expectation(kind: object) -> str | None:
+    """What a setting with a fixed list of values expects; None for the others, whose errors say it."""
+    return f"Expected one of {', '.join(get_args(kind))}" if get_origin(kind) is Literal else None
 
 
 def _unknown(key: str, source: str) -> SettingInvalid:
