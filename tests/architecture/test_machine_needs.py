@@ -57,7 +57,7 @@ def test_a_misspelt_requirement_is_refused(run_without_browser):
 
 @pytest.mark.parametrize(
     ("script", "argument", "said"),
-    [("services", "chromiun", "known are: chromium"), ("setup", "tset", "known are tools, light, run, test")],
+    [("services", "chromiun", "known are: chromium"), ("setup", "tset", "known are tools, light, run, test, bench")],
 )
 def test_a_misspelt_name_is_wrong_usage(script, argument, said):
     done = subprocess.run([ROOT / "script" / script, argument], capture_output=True, text=True, check=False)
