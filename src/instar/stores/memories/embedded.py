@@ -172,6 +172,25 @@ class EmbeddedMemoryStore(EmbeddedMovable[Memory]):
             await self._commit(self._written(old, new))
             return new
 
+    async def reembed(self, *, limit: int = EMBEDDED_PER_CALL) -> int:
+        """Make vectors for at most `limit` memories whose vector is of another embedder, durably, and return
+        how many were made; 0 means that none is left. Searches go on meanwhile, by words for what is left.
+        """
+        ids = await self._ask(lambda sides: sides.columns.incomparable(limit))
+        bare = [msgspec.structs.replace(each, vector=None) for each in self._read(ids, None, limit=limit)]
+        return await self._whole(self._reembed(await self._embedded(bare)))
+
+    async def _reembed(self, memories: Sequence[Memory]) -> int:
+        async with self._claims.of(*(memory.id for memory in memories)):
+            pairs = [(old, new) for new in memories if (old := self._live(key_of(new.id))) is not None]
+            changed = [
+                (old, msgspec.structs.replace(old, vector=new.vector, embedder=new.embedder))
+                for old, new in pairs
+                if old.text == new.text and old.embedder != new.embedder
+            ]
+            await self._commit([op for old, new in changed for op in self._written(old, new)])
+            return len(changed)
+
     def _is_new(self, memory_id: MemoryId) -> bool:
         return self.engine.get(MEMORIES, key_of(memory_id)) is None and not self._forgotten.holds(memory_id)
 

@@ -153,6 +153,10 @@ class Columns:
         """How many of those have no vector of the embedder in use."""
         return int((self._current & ~self._comparable).sum())
 
+    def incomparable(self, limit: int) -> list[MemoryId]:
+        """At most `limit` of them, by id."""
+        return sorted(self._named(np.flatnonzero(self._current & ~self._comparable)))[:limit]
+
     def ids(self, scope: Scope | None, kinds: Sequence[MemoryKind], *, after: MemoryId | None) -> list[MemoryId]:
         """The ids that `scope` allows (None: all), superseded ones included, behind `after`, in order."""
         allowed = self._of_kinds(kinds) if scope is None else self._of_kinds(kinds) & self._visible(scope)
