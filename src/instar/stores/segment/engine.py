@@ -81,16 +81,19 @@ async def open_engine(
     read_only: bool = False,
     randomness: random.Random | None = None,
     sealer: Callable[[], Sealer] = SpawnedSealer,
+    inline: bool = False,
 ) -> SegmentEngine:
     """Open the store in `files`, or begin one there with the first commit.
 
     `collections` names every collection with the struct its values are maps of. Raises `StoreCorrupt`
     when acknowledged bytes do not read back; with `read_only` what does is served, and `damage` names
     the rest. Raises `HomeNewer` for a format this version cannot read, and `Fenced` when a higher epoch
-    wrote here.
+    wrote here. `sealer` makes segments; `inline` runs everything on the event loop, for simulated files.
     """
     state = State(files, collections, epoch=epoch, read_only=read_only)
-    engine = SegmentEngine(state, clock=clock, randomness=randomness or random.SystemRandom(), sealer=sealer)
+    engine = SegmentEngine(
+        state, clock=clock, randomness=randomness or random.SystemRandom(), sealer=sealer, inline=inline
+    )
     await engine.recover()
     return engine
 
@@ -98,13 +101,16 @@ async def open_engine(
 class SegmentEngine:
     """One open store. See `store.Engine` for what each method promises."""
 
-    def __init__(self, state: State, *, clock: Clock, randomness: random.Random, sealer: Callable[[], Sealer]) -> None:
+    def __init__(
+        self, state: State, *, clock: Clock, randomness: random.Random, sealer: Callable[[], Sealer], inline: bool
+    ) -> None:
         self._state = state
         self._clock = clock
-        self._worker = Worker("instar-store", inline=state.files.volatile)
+        self._worker = Worker("instar-store", inline=inline or state.files.volatile)
         self._journal = Journal(state.files, self, self._worker, clock=clock, epoch=state.epoch, randomness=randomness)
         self._journal.after_group = self._seal_when_long
-        self._upkeep = Upkeep(state, self._journal, self._worker, sealer=sealer, encode_ops=_encode_ops)
+        background = Worker("instar-seal", inline=inline)
+        self._upkeep = Upkeep(state, self._journal, self._worker, background, sealer=sealer, encode_ops=_encode_ops)
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: asyncio.Task[None] | None = None
         self._commits = 0

@@ -187,6 +187,7 @@ class Journal:
 
     async def _flush(self) -> None:
         """Write group after group until nothing waits."""
+        group: Sequence[Pending] = ()
         try:
             while self._queue:
                 group = self._take_group()
@@ -201,6 +202,9 @@ class Journal:
                     self.after_group()
         finally:
             self._flushing = None
+            for pending in group:  # whatever ended this unforeseen, nobody waits for ever
+                if pending.waiter is not None:
+                    pending.waiter.cancel()
 
     def _take_group(self) -> Sequence[Pending]:
         count = size_bytes = 0

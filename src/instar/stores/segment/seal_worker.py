@@ -9,6 +9,7 @@ from instar.stores.segment.seal import encoder, job_decoder, perform, read_messa
 
 def main() -> None:
     """Do jobs one after the other."""
+    sys.modules["pandas"] = None  # type: ignore[assignment]  # pyarrow would load it where it is installed, for nothing
     while (message := read_message(sys.stdin.buffer)) is not None:
         write_message(sys.stdout.buffer, encoder.encode(perform(job_decoder.decode(message))))
 

@@ -111,15 +111,16 @@ def read_segment(files: Files, info: SegmentFile) -> bytes:
 
 
 def write_cache(files: Files, info: SegmentFile, cache: bytes) -> None:
-    """Keep a row cache. It is never synced: a damaged one is made again, and without one there is only less speed."""
-    files.make_directory("cache")
-    with contextlib.suppress(FileNotFoundError):
-        files.unlink(info.cache_path)
-    file = files.create(info.cache_path)
-    try:
-        file.write(0, cache)
-    finally:
-        file.close()
+    """Keep a row cache, if the disk takes it. It is never synced; a missing or damaged one is made again."""
+    with contextlib.suppress(OSError):
+        files.make_directory("cache")
+        with contextlib.suppress(FileNotFoundError):
+            files.unlink(info.cache_path)
+        file = files.create(info.cache_path)
+        try:
+            file.write(0, cache)
+        finally:
+            file.close()
 
 
 def _corrupt(info: SegmentFile, why: str) -> StoreCorrupt:

@@ -28,7 +28,7 @@ from instar.stores.segment.schema import Column, columns_of
 from instar.stores.segment.seal import ALL, Encode, Made, Merge, Sealer, Search, Searched, Segment
 from instar.stores.segment.sealed import SealedSegment, read_segment, write_cache
 from instar.stores.segment.store import Op, Put
-from instar.stores.segment.wal import LogWriter, encode_frame, encode_trailer
+from instar.stores.segment.wal import LogWriter, discard, encode_frame, encode_trailer
 from instar.stores.segment.worker import Worker
 
 UNMERGED_MAX = 4  # segments of a collection before they are merged: a key that is absent costs each a probe
@@ -82,6 +82,7 @@ class Upkeep:
         state: State,
         journal: Journal,
         worker: Worker,
+        background: Worker,
         *,
         sealer: Callable[[], Sealer],
         encode_ops: Callable[[int, Sequence[Op]], bytes],
@@ -90,7 +91,7 @@ class Upkeep:
         self._files = state.files
         self._journal = journal
         self._worker = worker
-        self._background = Worker("instar-seal", inline=False)
+        self._background = background
         self._new_sealer = sealer
         self._encode_ops = encode_ops
         self._one_at_a_time = asyncio.Lock()
@@ -130,8 +131,9 @@ class Upkeep:
     async def seal(self) -> None:
         """Turn the log into segments."""
         async with self._one_at_a_time:
-            await self._seal()
-            await self._compact()
+            with self._failing("the log could not be sealed"):
+                await self._seal()
+                await self._compact()
 
     async def _seal(self) -> None:
         if self._frozen is None:
@@ -171,12 +173,20 @@ class Upkeep:
 
     async def _rotate(self) -> LogWriter:
         """Begin the next log; the one before is whole and closed."""
-        try:
-            log = await self._worker.run(self._journal.new_log, self._state.seq + 1)
-        except OSError as error:
-            raise full("the log could not be sealed") if is_full(error) else error from error
+        log = await self._worker.run(self._journal.new_log, self._state.seq + 1)
         await self._worker.run(self._journal.end_log)
         return log
+
+    @contextlib.contextmanager
+    def _failing(self, what: str) -> Iterator[None]:
+        """Turn a full disk into `HomeFull`; any other failure poisons the store, as it does for a commit."""
+        try:
+            yield
+        except OSError as error:
+            if is_full(error):
+                raise full(what) from error
+            self._journal.poison = error
+            self._journal.raise_poison()
 
     @asynccontextmanager
     async def _hold(self) -> AsyncIterator[None]:
@@ -258,15 +268,13 @@ class Upkeep:
     async def purge(self, needles: Sequence[bytes]) -> Purged:
         """Rewrite what holds tombstoned bytes, drop tombstones, and search every file for the needles."""
         async with self._one_at_a_time:
-            if self._frozen is not None:
-                await self._seal()
-            async with self._hold():
-                await self._worker.run(self._journal.release_ballast)
-                try:
+            with self._failing("erased bytes could not be taken off the disk"):
+                if self._frozen is not None:
+                    await self._seal()
+                async with self._hold():
+                    await self._worker.run(self._journal.release_ballast)
                     await self._purge()
-                except OSError as error:
-                    raise full("erased bytes could not be taken off the disk") if is_full(error) else error from error
-                await self._worker.run(self._journal.keep_ballast)
+                    await self._worker.run(self._journal.keep_ballast)
             return await self._background.run(self._searched, list(needles))
 
     async def _purge(self) -> None:
@@ -279,12 +287,11 @@ class Upkeep:
         log, last_seq = await self._worker.run(self._rewritten, tables, first_seq)
         await self._worker.run(self._journal.end_log)
         self._journal.log = log
-        self._journal.durable_seq = last_seq
-        state.seq = last_seq
+        self._journal.durable_seq = state.seq = last_seq
+        await self._install(segments, sealed_seq=first_seq - 1, version=state.version, log=log.path, keep=1)
         for name, collection in state.collections.items():
             collection.table = tables[name]
         state.blocks.clear()
-        await self._install(segments, sealed_seq=first_seq - 1, version=state.version, log=log.path, keep=1)
         self._frozen_bytes = 0
 
     def _without_deleted(self, name: str, collection: Collection) -> Sequence[SegmentFile]:
@@ -316,9 +323,14 @@ class Upkeep:
         for ops in _batches(tables):
             seq += 1
             frames.append(encode_frame(log.seed, seq, self._encode_ops(self._state.version, ops)))
-        log.append(b"".join(frames))
-        log.sync()
-        log.append(encode_trailer(log.seed, seq))
+        try:
+            log.append(b"".join(frames))
+            log.sync()
+            log.append(encode_trailer(log.seed, seq))
+        except OSError:
+            log.close()
+            discard(self._files, log.path)
+            raise
         return log, seq
 
     def _searched(self, needles: list[bytes]) -> Purged:

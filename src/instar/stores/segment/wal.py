@@ -163,6 +163,12 @@ def _durable_beyond(data: memoryview, start: int, seed: int) -> int:
     return highest
 
 
+def discard(files: Files, path: str) -> None:
+    """Take a log away that is not to be part of the store, durably: the log before it goes on instead."""
+    files.unlink(path)
+    files.sync_directory("wal")
+
+
 class LogWriter:
     """Appends groups to one log file. Blocking; used from the store's own thread."""
 
@@ -190,7 +196,7 @@ class LogWriter:
             files.sync_directory("wal")
         except OSError:
             file.close()
-            files.unlink(path)
+            discard(files, path)
             raise
         return cls(
             file,
@@ -207,18 +213,22 @@ class LogWriter:
 
         What stands behind the durable mark is written once more before it is synced. After a failed sync the
         system may hold pages that are not on the disk and count as clean; syncing those again does nothing.
+        A file without any mark may have been left before its header, or its name, was durable.
         """
         file = files.open(path)
         size_bytes = len(data)
         if content.tail == "torn":
             file.resize(content.stop)
             size_bytes = content.stop
-        marked = max((f.stop for f in content.frames if f.seq <= content.durable_seq), default=HEADER_BYTES)
-        unmarked = any(f.seq > content.durable_seq for f in content.frames)
-        if unmarked:
+        unmarked = any(frame.seq > content.durable_seq for frame in content.frames)
+        begun = content.durable_seq >= content.header.first_seq
+        if unmarked or not begun:
+            marked = max((f.stop for f in content.frames if f.seq <= content.durable_seq), default=0)
             file.write(marked, bytes(data[marked : content.stop]))
-        if unmarked or content.tail == "torn":
+        if unmarked or not begun or content.tail == "torn":
             file.sync()
+        if not begun:
+            files.sync_directory("wal")
         return cls(
             file,
             content.header,
