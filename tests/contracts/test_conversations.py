@@ -10,7 +10,7 @@ import pytest
 from instar.stores.conversations.contract import ConversationsContract
 from instar.stores.conversations.embedded import EmbeddedConversationStore
 from instar.testing.backends import EmbeddedBackend, real_files, sealed
-from instar.testing.liars import CONVERSATION_LIARS, broken_by
+from instar.testing.liars import CONVERSATION_LIARS, broken_by, clauses_without_a_liar
 
 
 class TestMemory(ConversationsContract):
@@ -41,3 +41,7 @@ class TestSealed(ConversationsContract):
 async def test_the_contract_catches_the_liar(name: str) -> None:
     liar, clause = CONVERSATION_LIARS[name]
     assert await broken_by(ConversationsContract, clause, EmbeddedBackend(liar.open)), f"{clause} lets {name} pass"
+
+
+async def test_every_clause_catches_a_liar() -> None:
+    assert await clauses_without_a_liar(ConversationsContract, CONVERSATION_LIARS) == []

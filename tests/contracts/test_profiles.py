@@ -10,7 +10,7 @@ import pytest
 from instar.stores.profiles.contract import ProfilesContract
 from instar.stores.profiles.embedded import EmbeddedProfileStore
 from instar.testing.backends import EmbeddedBackend, real_files, sealed
-from instar.testing.liars import PROFILE_LIARS, broken_by
+from instar.testing.liars import PROFILE_LIARS, broken_by, clauses_without_a_liar
 
 
 class TestMemory(ProfilesContract):
@@ -41,3 +41,7 @@ class TestSealed(ProfilesContract):
 async def test_the_contract_catches_the_liar(name: str) -> None:
     liar, clause = PROFILE_LIARS[name]
     assert await broken_by(ProfilesContract, clause, EmbeddedBackend(liar.open)), f"{clause} lets {name} pass"
+
+
+async def test_every_clause_catches_a_liar() -> None:
+    assert await clauses_without_a_liar(ProfilesContract, PROFILE_LIARS) == []

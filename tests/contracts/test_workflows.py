@@ -10,7 +10,7 @@ import pytest
 from instar.stores.workflows.contract import WorkflowsContract
 from instar.stores.workflows.embedded import EmbeddedWorkflowStore
 from instar.testing.backends import EmbeddedBackend, real_files, sealed
-from instar.testing.liars import WORKFLOW_LIARS, broken_by
+from instar.testing.liars import WORKFLOW_LIARS, broken_by, clauses_without_a_liar
 
 
 class TestMemory(WorkflowsContract):
@@ -41,3 +41,7 @@ class TestSealed(WorkflowsContract):
 async def test_the_contract_catches_the_liar(name: str) -> None:
     liar, clause = WORKFLOW_LIARS[name]
     assert await broken_by(WorkflowsContract, clause, EmbeddedBackend(liar.open)), f"{clause} lets {name} pass"
+
+
+async def test_every_clause_catches_a_liar() -> None:
+    assert await clauses_without_a_liar(WorkflowsContract, WORKFLOW_LIARS) == []
