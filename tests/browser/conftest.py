@@ -47,7 +47,7 @@ class Site:
         context = await self.browser.new_context(**{"viewport": DESK, **options})
         await self._sign_in(context, person)
         page = await context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)  # a loaded machine is slow, not broken
         page.on("console", lambda said: self._note(said.type == "error", f"console: {said.text}"))
         page.on("pageerror", lambda error: self._note(True, f"page error: {error}"))
         page.on("request", lambda sent: self._note(not sent.url.startswith(self.url), f"left the origin: {sent.url}"))

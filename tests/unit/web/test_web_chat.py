@@ -89,6 +89,16 @@ async def test_a_failed_message_is_offered_for_retry_and_answered_once(client: h
     assert len(await home.conversations.window(ChannelId("web"), limit=9)) == 2
 
 
+async def test_what_another_person_left_unanswered_is_not_offered_for_retry(client: httpx.AsyncClient, home) -> None:
+    person = PersonId("Ben")
+    await home.conversations.append(
+        Message(id=MessageId("b"), channel=ChannelId("web"), author=person, person=person, text="Hm?", shared=True)
+    )
+    page = (await client.get("/")).text
+    assert "Hm?" in page
+    assert "data-retry" not in page
+
+
 async def test_a_fault_of_ours_is_told_in_the_chat_and_the_server_goes_on(
     client: httpx.AsyncClient, talker, caplog
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -91,6 +92,15 @@ async def test_an_erasure_takes_everything_and_shows_the_receipt(client, home, a
     assert await home.profiles.load(ada) is None
     assert await home.conversations.people() == []
     assert (await client.get("/people/Ada")).status_code == 404
+
+
+async def test_a_reply_that_runs_during_an_erasure_leaves_nothing_behind(client, home, talker, ada) -> None:
+    talker.gate = asyncio.Event()
+    running = asyncio.create_task(client.post("/api/chat", json={"text": "Tell me", "message_id": "m1"}))
+    await talker.at_gate.wait()
+    await client.post("/people/Ada/forget", data={"typed": "Ada"}, headers={"origin": ORIGIN})
+    assert "event: stopped" in (await running).text
+    assert await home.conversations.channels() == []
 
 
 async def test_status_shows_figures_of_the_home_and_who_answers(client, ada) -> None:

@@ -62,7 +62,7 @@ async def chat_page(request: Request) -> Response:
         earlier=window.earlier,
         is_latest=before is None,
         running=running,
-        unanswered=None if before or running else _unanswered(window.messages),
+        unanswered=None if before or running else _unanswered(window.messages, person),
         responder=site.responder,
     )
 
@@ -155,9 +155,10 @@ def shown_hit(hit: Hit) -> dict[str, object]:
     return {"memory": plain(memory), "score": hit.score, "why": plain(hit.why)}
 
 
-def _unanswered(window: Sequence[Message]) -> Message | None:
-    """The last message, when it is a person's and nothing answered it: it can be tried again."""
-    return window[-1] if window and window[-1].role == "person" else None
+def _unanswered(window: Sequence[Message], person: str) -> Message | None:
+    """The last message, when it is the person's own and nothing answered it: it can be tried again."""
+    last = window[-1] if window else None
+    return last if last and last.role == "person" and last.author == person else None
 
 
 def _unknown(message_id: str, channel: str) -> MessageUnknown:

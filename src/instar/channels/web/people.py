@@ -50,6 +50,7 @@ async def forget_person(request: Request) -> Response:
     typed = (await form_of(request)).get("typed", "").strip()
     if typed != known.person:
         return site.page(request, "person.html", status=400, known=known, wrong=typed, key_of=sample_key)
+    await site.turns.stop_all(person=known.person)
     receipt = await site.home.forget(known.person)
     site.turns.drop_explanations()
     return site.page(request, "forgotten.html", person=known.person, receipt=receipt)

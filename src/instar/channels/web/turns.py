@@ -103,10 +103,11 @@ class Turns:
         await asyncio.wait([found[1]])
         return True
 
-    async def stop_all(self) -> None:
-        """Stop every running turn; each keeps what was shown."""
-        for channel, message_id in list(self._running):
-            await self.stop(channel=channel, message_id=message_id)
+    async def stop_all(self, *, person: str | None = None) -> None:
+        """Stop every running turn, or every one of a person; each keeps what was shown."""
+        for turn, _ in list(self._running.values()):
+            if person is None or turn.person == person:
+                await self.stop(channel=turn.channel, message_id=turn.message_id)
 
     def running(self, *, channel: str, person: str) -> Turn | None:
         """Return the turn that answers `person` in `channel` now."""
