@@ -6,6 +6,9 @@ share words with the statement are answered nearly all, paraphrases four in five
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from talk_corpus import ADA, DIARY, GARDEN, PARAPHRASED, PLANTED, UNANSWERED, Planted, months_of_talk
 
@@ -15,8 +18,11 @@ from instar.agent.turn import Agent
 from instar.core.limits import IMPORT_BATCH_MESSAGES
 from instar.core.settings import AgentSettings
 from instar.embeddings.choose import choose_embedder
+from instar.migrate.importing import import_file
 from instar.stores.home import Home, open_home
 from instar.stores.registry import locate
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 async def talked(kind: str, seed: int, *, count: int, planting: tuple[Planted, ...]) -> tuple[Home, dict[str, str]]:
@@ -89,6 +95,22 @@ async def test_private_talk_of_one_is_never_an_answer_to_another() -> None:
             for channel in (DIARY, "cli", GARDEN):
                 reply = await agent.ask(question.question, person="eve", channel=channel)
                 assert not private & {each.message_id for each in reply.citations}
+
+
+async def test_the_examples_are_answered_as_their_page_says() -> None:
+    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    home = await open_home(locate("memory:"), embedder=choose_embedder("hashing"))
+    async with home, Agent(home) as agent:
+        for file in ("ada.jsonl", "earnest.jsonl"):
+            await import_file(home, EXAMPLES / file, learn=lambda batch: learn(home, batch, settings=AgentSettings()))
+        rows = re.findall(r"^\| (.+\?) \| `([a-z]+-\d+)` \|", page, re.MULTILINE)
+        assert len(rows) >= 16
+        for question, message_id in rows:
+            person, channel = ("ada", "cli") if message_id.startswith("ada") else ("jack", "half-moon-street")
+            reply = await agent.ask(question, person=person, channel=channel)
+            assert message_id in [each.message_id for each in reply.citations], question
+            stranger = await agent.ask(question, person="bob")
+            assert stranger.citations == ()
 
 
 def _planted(said: str) -> Planted:

@@ -28,6 +28,8 @@ class Told(msgspec.Struct, frozen=True):
 
     facts: tuple[Fact, ...] = ()
     notes: tuple[str, ...] = ()
+    denied: tuple[Fact, ...] = ()
+    """What does not hold, or no longer: "hazelnuts, not walnuts", "I am not allergic to nuts"."""
 
 
 class ForgetRequest(msgspec.Struct, frozen=True):
@@ -41,15 +43,19 @@ def told_in(message: Message, *, topic: str | None = None, language: Language = 
     if message.role != "person" or message.hidden or not message.selected or asks_to_forget(message.text):
         return Told()
     facts: dict[tuple[str, str], Fact] = {}
+    denied: list[Fact] = []
     notes: list[str] = []
     for sentence in sentences(_QUOTED.sub(" ", message.text)):
         note = language.note.search(sentence)
         if note and not sentence.rstrip().endswith("?"):
             notes.append(note["value"].strip().rstrip(".! "))
             sentence = note["value"].strip()  # noqa: PLW2901 - what is to be remembered may itself state facts
-        for fact in _stated(sentence, message, topic, language):
-            facts.setdefault((fact.attribute, _same(fact.value)), fact)
-    return Told(facts=tuple(facts.values()), notes=tuple(notes))
+        for fact, holds in _stated(sentence, message, topic, language):
+            if holds:
+                facts.setdefault((fact.attribute, _same(fact.value)), fact)
+            else:
+                denied.append(fact)
+    return Told(facts=tuple(facts.values()), notes=tuple(notes), denied=tuple(denied))
 
 
 def is_question(text: str, *, language: Language = ENGLISH) -> bool:
@@ -106,28 +112,31 @@ def _covers(pattern: str, attribute: str, rule: FactRule) -> bool:
     return re.search(rf"\b{re.escape(noun)}\b", rule.pattern.pattern) is not None or before != ""
 
 
-def _stated(sentence: str, message: Message, topic: str | None, language: Language) -> Iterator[Fact]:
+def _stated(sentence: str, message: Message, topic: str | None, language: Language) -> Iterator[tuple[Fact, bool]]:
+    """Each fact the sentence speaks of, and whether it holds."""
     if language.question.search(sentence) or language.unreal.search(sentence):
         return
     found = False
     for clause in language.clause.split(sentence.replace("’", "'")):
-        for fact in _in_clause(clause, message, language):
+        for stated in _in_clause(clause, message, language):
             found = True
-            yield fact
+            yield stated
     if not found and topic is not None:
-        yield from _corrected(sentence, message, topic, language)
+        yield from ((fact, True) for fact in _corrected(sentence, message, topic, language))
 
 
-def _in_clause(clause: str, message: Message, language: Language) -> Iterator[Fact]:
+def _in_clause(clause: str, message: Message, language: Language) -> Iterator[tuple[Fact, bool]]:
     for rule in language.rules:
         match = rule.pattern.search(clause)
-        if match is None or (_NEGATED.search(clause[: match.end()]) and rule.attribute != "dislikes"):
+        if match is None or not (value := _value(match, language)):
             continue
-        value = _value(match, language)
-        if value:
-            noun = match.groupdict().get("noun")
-            yield _fact(rule.attribute, rule.text, value, (noun or "").lower(), message)
-            return
+        noun = (match.groupdict().get("noun") or "").lower()
+        holds = rule.attribute == "dislikes" or not _NEGATED.search(clause[: _value_start(match)])
+        yield _fact(rule.attribute, rule.text, value, noun, message), holds
+        instead = language.instead_of.search(clause, _value_start(match))
+        if instead and (other := _cleaned(instead["value"], language)):
+            yield _fact(rule.attribute, rule.text, other, noun, message), False
+        return
 
 
 def _corrected(sentence: str, message: Message, topic: str, language: Language) -> Iterator[Fact]:
@@ -158,6 +167,10 @@ def _fact(attribute: str, text: str, value: str, noun: str, message: Message) ->
 def _value(match: re.Match[str], language: Language) -> str:
     groups = match.groupdict()
     return _cleaned(groups.get("value") or groups.get("value_2") or "", language)
+
+
+def _value_start(match: re.Match[str]) -> int:
+    return max(match.start(name) for name in ("value", "value_2") if name in match.re.groupindex)
 
 
 def _cleaned(value: str, language: Language) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import msgspec
 
 from instar.agent.facts import ForgetRequest
-from instar.agent.remember import episodes, fact_memory_id, save_profile
+from instar.agent.remember import episodes, fact_memory_id, save_profile, without_facts
 from instar.agent.stores import Stores
 from instar.core.ids import ChannelId, MemoryId, MessageId, PersonId
-from instar.core.records import Fact, Message, Profile, Scope
+from instar.core.records import Fact, Message, Scope
 from instar.models.wording import stems
 
 
@@ -53,7 +53,7 @@ async def forget_on_request(
             await stores.memories.forget(known)
     await stores.memories.forget_message(sorted(places))
     if chosen:
-        await save_profile(stores, message.author, lambda profile: _without(profile, chosen))
+        await save_profile(stores, message.author, lambda profile: without_facts(profile, chosen))
     return Forgotten(texts=texts)
 
 
@@ -78,13 +78,3 @@ def _fits(fact: Fact, about: str) -> bool:
 def _last_told(message: Message, window: tuple[Message, ...]) -> Message | None:
     own = [each for each in window if each.author == message.author and each.id != message.id]
     return next((each for each in reversed(own) if episodes(each)), None)
-
-
-def _without(profile: Profile, facts: list[Fact]) -> Profile:
-    gone = {(fact.attribute, fact.value) for fact in facts}
-    return msgspec.structs.replace(
-        profile,
-        facts=tuple(fact for fact in profile.facts if (fact.attribute, fact.value) not in gone),
-        name=None if any(fact.attribute == "name" for fact in facts) else profile.name,
-        preferences={key: value for key, value in profile.preferences.items() if (key, value) not in gone},
-    )

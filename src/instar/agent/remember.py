@@ -58,8 +58,7 @@ async def learn(
     written = {each.person: each.messages for each in await stores.conversations.people()} if counted else {}
     for person in people:
         theirs = [message for message in shown if message.author == person and message.role == "person"]
-        facts = [fact for message in theirs for fact in told[_place(message)].facts]
-        added += await _learn_facts(stores, facts, theirs)
+        added += await _learn_facts(stores, told, theirs)
         if counted:
             await save_profile(stores, person, _history_counted(theirs, written.get(person, 0), settings))
     return Learned(memories=added, people=len(people))
@@ -69,7 +68,7 @@ async def remember(stores: Stores, message: Message, told: Told, *, settings: Ag
     """Keep what one message of a turn tells, and count it once in its author's profile."""
     added = await stores.memories.remember(episodes(message))
     added += await _notes_remembered(stores, [message], {_place(message): told})
-    added += await _learn_facts(stores, told.facts, [message])
+    added += await _learn_facts(stores, {_place(message): told}, [message])
     await save_profile(stores, message.author, _turn_counted(message, settings))
     return Learned(memories=added, people=1)
 
@@ -120,12 +119,11 @@ def _worth_learning(message: Message) -> bool:
 
 def _told_in_order(messages: Sequence[Message]) -> dict[tuple[str, str], Told]:
     told: dict[tuple[str, str], Told] = {}
-    topics: dict[tuple[str, str], str] = {}
+    topics: dict[tuple[str, str], str | None] = {}
     for message in messages:
         talk = (message.channel, message.author)
         told[_place(message)] = found = told_in(message, topic=topics.get(talk))
-        if found.facts:
-            topics[talk] = found.facts[-1].attribute
+        topics[talk] = found.facts[-1].attribute if found.facts else None
     return told
 
 
@@ -142,30 +140,53 @@ async def _notes_remembered(stores: Stores, messages: Sequence[Message], told: M
     return await stores.memories.remember(notes)
 
 
-async def _learn_facts(stores: Stores, facts: Sequence[Fact], messages: Sequence[Message]) -> int:
-    """Store each fact as a memory, supersede what it replaces, and only then show it in the profile."""
-    by_place = {_place(message): message for message in messages}
-    told = [fact for fact in facts if not find_secrets(fact.text)]
-    if not told:
+async def _learn_facts(stores: Stores, told: Mapping[tuple[str, str], Told], messages: Sequence[Message]) -> int:
+    """Store each fact one person tells, supersede what it replaces or denies, and only then change the profile."""
+    stated = [(message, fact) for message in messages for fact in told[_place(message)].facts]
+    denied = [(message, fact) for message in messages for fact in told[_place(message)].denied]
+    if not stated and not denied:
         return 0
     person = messages[0].author
     stored = await stores.profiles.load(person)
     known = stored.profile.facts if stored else ()
-    fresh: dict[MemoryId, tuple[Fact, Memory]] = {}
-    for fact in told:
-        if any(_same(fact, other) for other in known):
-            continue
-        memory = _fact_memory(by_place[(fact.source_channel or "", fact.source_message_id or "")], fact)
-        earlier = await stores.memories.get(memory.id)
-        if earlier is not None and earlier.superseded_by is not None:
-            continue
-        fresh[memory.id] = (fact, memory)
-        known = _merged(known, fact)
-    added = await stores.memories.remember([memory for _, memory in fresh.values()])
-    kept = [(fact, memory) for fact, memory in fresh.values() if await stores.memories.get(memory.id) is not None]
-    await _supersede(stores, stored.profile.facts if stored else (), kept)
-    await save_profile(stores, person, lambda profile: _with_facts(profile, [fact for fact, _ in kept]))
+    fresh = await _fresh(stores, stated, known)
+    added = await stores.memories.remember([memory for _, memory in fresh])
+    kept = [(fact, memory) for fact, memory in fresh if await stores.memories.get(memory.id) is not None]
+    await _supersede(stores, known, kept)
+    profile = await save_profile(stores, person, lambda profile: _with_facts(profile, [fact for fact, _ in kept]))
+    gone = [(message, fact) for message, denial in denied for fact in profile.facts if _denies(denial, fact)]
+    for message, fact in gone:
+        await _mark_denied(stores, message, fact, kept)
+    await save_profile(stores, person, lambda profile: without_facts(profile, [fact for _, fact in gone]))
     return added
+
+
+async def _fresh(
+    stores: Stores, stated: Sequence[tuple[Message, Fact]], known: Sequence[Fact]
+) -> list[tuple[Fact, Memory]]:
+    """The facts not known yet and not overtaken since, with their memories; none that holds a secret."""
+    fresh: dict[MemoryId, tuple[Fact, Memory]] = {}
+    for message, fact in stated:
+        if find_secrets(fact.text) or any(_same(fact, other) for other in known):
+            continue
+        memory = _fact_memory(message, fact)
+        earlier = await stores.memories.get(memory.id)
+        if earlier is None or earlier.superseded_by is None:
+            fresh[memory.id] = (fact, memory)
+            known = _merged(known, fact)
+    return list(fresh.values())
+
+
+async def _mark_denied(stores: Stores, message: Message, fact: Fact, kept: Sequence[tuple[Fact, Memory]]) -> None:
+    """Let what `message` says take the place of `fact`: the fact it states instead, or the message itself."""
+    instead = [
+        memory for other, memory in kept if other.attribute == fact.attribute and memory.source_message_id == message.id
+    ]
+    known_id = fact_memory_id(fact)
+    old = await stores.memories.get(known_id) if known_id else None
+    for memory in [*instead, *episodes(message)][:1]:
+        if old is not None:
+            await _mark(stores, old=old, new_id=memory.id, memories={})
 
 
 async def _supersede(stores: Stores, known: Sequence[Fact], fresh: Sequence[tuple[Fact, Memory]]) -> None:
@@ -203,6 +224,21 @@ def _with_facts(profile: Profile, facts: Sequence[Fact]) -> Profile:
             preferences={**profile.preferences, **preferences},
         )
     )
+
+
+def without_facts(profile: Profile, facts: Sequence[Fact]) -> Profile:
+    """`profile` without these facts, and without a name or preference that came from them."""
+    gone = {(fact.attribute, fact.value) for fact in facts}
+    return msgspec.structs.replace(
+        profile,
+        facts=tuple(fact for fact in profile.facts if (fact.attribute, fact.value) not in gone),
+        name=None if any(fact.attribute == "name" for fact in facts) else profile.name,
+        preferences={key: value for key, value in profile.preferences.items() if (key, value) not in gone},
+    )
+
+
+def _denies(denial: Fact, fact: Fact) -> bool:
+    return _same(denial, fact) and denial.source_message_id != fact.source_message_id and not _later(fact, denial)
 
 
 def _merged(known: Sequence[Fact], fact: Fact) -> tuple[Fact, ...]:

@@ -32,6 +32,9 @@ QUOTES_MAX = 3
 SPEAKER_QUOTES_MAX = 5  # "What did X say about Y?" asks for all of it
 _NEARLY = 0.92  # a second quotation must be this close to the first
 _SPEAKER_NEARLY = 0.7
+_PLAIN_BONUS = 0.1
+_FOUND_FIRST = 0.15
+_SAID_LAST = 0.08
 _CONTEXT_SHARE = 0.6  # what the rest of the message covers counts this much
 _RELATED_SHARE = 0.8  # a related word counts nearly as much as the word itself
 
@@ -206,13 +209,18 @@ def _quotations(question: str, evidence: Sequence[Evidence]) -> list[Quotation]:
         for place in allowed
         if (quotation := _best_sentence(place, evidence[place], asked, weights, question)) is not None
     ]
-    rank = {place: order for order, place in enumerate(allowed)}
-    found.sort(key=lambda each: (-_ranked(each, rank[each.place]), each.place))
+    ranks = _ranks(allowed, evidence)
+    found.sort(key=lambda each: (-(each.score + ranks[each.place] + _PLAIN_BONUS * each.plain), each.place))
     return _distinct(found, evidence)
 
 
-def _ranked(quotation: Quotation, order: int) -> float:
-    return quotation.score + 0.15 / (1 + order)
+def _ranks(places: Sequence[int], evidence: Sequence[Evidence]) -> dict[int, float]:
+    """What being found first and being said last add: the newest word on a matter is the one that holds."""
+    dated = sorted((each.said_at, place) for place in places if (each := evidence[place]).said_at is not None)
+    newest = {place: (order + 1) / len(dated) for order, (_, place) in enumerate(dated)}
+    return {
+        place: _FOUND_FIRST / (1 + order) + _SAID_LAST * newest.get(place, 0.0) for order, place in enumerate(places)
+    }
 
 
 def _distinct(found: Sequence[Quotation], evidence: Sequence[Evidence]) -> list[Quotation]:

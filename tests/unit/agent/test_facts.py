@@ -166,3 +166,17 @@ def test_a_request_to_forget_is_understood() -> None:
 def test_no_text_breaks_the_rules(text: str) -> None:
     told = told_in(said(text or "x"), topic="birthday")
     assert all(fact.value.strip() == fact.value and fact.value for fact in told.facts)
+
+
+def test_what_is_said_not_to_hold_is_told_apart() -> None:
+    told = told_in(said("Correction: I am allergic to hazelnuts, not walnuts."))
+    assert [fact.value for fact in told.facts] == ["hazelnuts"]
+    assert [(fact.attribute, fact.value) for fact in told.denied] == [("allergy", "walnuts")]
+    assert [fact.value for fact in told_in(said("I am not allergic to cats.")).denied] == ["cats"]
+
+
+@pytest.mark.parametrize(
+    "text", ["No car. Just the key.", "No way!", "Actually I went home.", "Sorry, the bus was late."]
+)
+def test_an_exclamation_is_no_correction(text: str) -> None:
+    assert told_in(said(text), topic="birthday").facts == ()

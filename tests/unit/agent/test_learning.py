@@ -236,3 +236,15 @@ async def test_every_level_is_reached_by_talking(home: Home) -> None:
     assert (levels[1], levels[2]) == ("stranger", "acquaintance")
     assert (levels[8], levels[9]) == ("acquaintance", "friend")
     assert (levels[23], levels[24]) == ("friend", "close_friend")
+
+
+async def test_a_denied_fact_leaves_the_profile_and_search_and_stays_in_the_history(home: Home) -> None:
+    await learned(
+        home, said(1, "I am allergic to walnuts."), said(2, "Sorry, I am allergic to hazelnuts, not walnuts.")
+    )
+    await learned(home, said(3, "I like figs."), said(4, "I am not allergic to hazelnuts."))
+    assert await values(home, "allergy") == []
+    found = {each.value: each for each in await home.memories.listing(Scope("ada"), kinds=("fact",))}
+    assert found["walnuts"].superseded_by == found["hazelnuts"].id
+    assert found["hazelnuts"].superseded_by == episodes(said(4, "I am not allergic to hazelnuts."))[0].id
+    assert found["figs"].superseded_by is None

@@ -58,6 +58,7 @@ _RULES = (
     FactRule(attribute="birthday", pattern=_pattern(rf"\bmy birthday(?:'s| is| falls)?(?: actually| really| always)?(?: on)? {_DATE}"), text="My birthday is {value}"),
     FactRule(attribute="birthday", pattern=_pattern(rf"\b(?:i was|i am|i'm) born on {_DATE}"), text="My birthday is {value}"),
     FactRule(attribute="birthday", pattern=_pattern(rf"\bi (?:celebrate|have) my birthday on {_DATE}|\b{_DATE.replace('value', 'value_2')} is my birthday\b"), text="My birthday is {value}"),
+    FactRule(attribute="birthday", pattern=_pattern(rf"\btoday is my birthday,?:? (?:the )?{_DATE}|\btoday,? {_DATE.replace('value', 'value_2')},? is my birthday"), text="My birthday is {value}"),
     FactRule(attribute="birth year", pattern=_pattern(r"\bi was born in (?:the year )?(?P<value>(?:19|20)\d\d)\b"), text="I was born in {value}"),
     FactRule(attribute="birthplace", pattern=_pattern(rf"\bi was born (?:and raised )?in {_PROPER}"), text="I was born in {value}"),
     FactRule(attribute="age", pattern=_pattern(r"\bi(?:'m| am| turned| just turned|'ve turned| have turned) (?:now |already |just )?(?P<value>\d{1,3})(?= years?(?: old)?\b| now\b| today\b| yesterday\b|[.!,]|$)"), text="I am {value} years old"),
@@ -84,13 +85,15 @@ _RULES = (
     FactRule(attribute="{noun}", pattern=_pattern(rf"\b(?:my|our) (?P<noun>{_SIZED}(?:{_KIN_ONE}|{_KIN_MANY}|{_PETS}))(?:'s| is| was|,)? (?:called|named) {_NAME}"), text="My {noun} is called {value}", singular=False),
     FactRule(attribute="{noun}", pattern=_pattern(rf"\b(?:i|we)(?:'ve| have)?(?: got| adopted| bought| just got| also have)? an? (?:[\w-]+ ){{0,3}}?(?P<noun>{_KIN_MANY}|{_PETS}),?(?: who is| whose name is| that is)? (?:called|named|whose name is) {_NAME}"), text="My {noun} is called {value}", singular=False),
     FactRule(attribute="{noun}", pattern=_pattern(rf"\b(?:my|our) (?P<noun>{_SIZED}(?:{_KIN_ONE}|{_KIN_MANY}|{_PETS})),? {_PROPER}(?=,| (?:is|was|has|had|lives?|loves?|likes?|works?|came|comes|and|says|said|just|got|bought|made|gave|needs|wants)\b)"), text="My {noun} is called {value}", singular=False),
+    FactRule(attribute="{noun}", pattern=_pattern(rf"^{_PROPER} is (?:my|our) (?P<noun>{_KIN_ONE})(?=$|[.!,;)]| and\b| who\b)"), text="My {noun} is called {value}"),
+    FactRule(attribute="{noun}", pattern=_pattern(rf"^{_PROPER} is (?:my|our) (?P<noun>{_SIZED}(?:{_KIN_MANY}|{_PETS}))(?=$|[.!,;)]| and\b| who\b)"), text="My {noun} is called {value}", singular=False),
     FactRule(attribute="married to", pattern=_pattern(rf"(?:{_I_AM}|\bi got|\bi'm getting) (?:happily )?(?:married|engaged) to {_PROPER}"), text="I am married to {value}"),
     FactRule(attribute="speaks", pattern=_pattern(rf"\bi {_ADVERB}(?:can )?speak (?:fluent |some |a little |a bit of )?(?-i:(?P<value>[A-Z]\w+(?:(?:, | and |, and )[A-Z]\w+)*))"), text="I speak {value}", singular=False),
     FactRule(attribute="plays", pattern=_pattern(rf"\bi {_ADVERB}(?:can )?play (?P<value>(?:the )?(?:piano|violin|viola|cello|guitar|bass|drums|flute|clarinet|oboe|trumpet|trombone|saxophone|harp|organ|accordion|ukulele|banjo|mandolin|recorder|chess|tennis|football|soccer|basketball|volleyball|hockey|rugby|cricket|golf|badminton|bridge|poker|handball|squash)\b)"), text="I play {value}", singular=False),
     FactRule(attribute="studies", pattern=_pattern(rf"\bi(?:'m| am)? {_ADVERB}(?:study|studying|studied) (?P<value>(?!for\b|hard\b|all\b|until\b|in\b|at\b).+)"), text="I study {value}"),
     FactRule(attribute="drives", pattern=_pattern(rf"\bi {_ADVERB}(?:drive|own) (?P<value>an? .+)"), text="I drive {value}"),
     FactRule(attribute="has", pattern=_pattern(r"\b(?:i|we) (?:have|'ve got|have got) (?P<value>(?:one|two|three|four|five|six|seven|\d) (?:[\w-]+ )?(?:children|kids|sons?|daughters?|siblings|brothers?|sisters?|dogs?|cats?|grandchildren|pets|horses|chickens|rabbits)\b)"), text="I have {value}", singular=False),
-    FactRule(attribute="{noun}", pattern=_pattern(rf"\b(?:my|our) (?:new |current )?(?P<noun>{_THINGS})(?:'s| is| are| was)(?: still| now| on)? (?P<value>.+)"), text="My {noun} is {value}"),
+    FactRule(attribute="{noun}", pattern=_pattern(rf"\b(?:my|our) (?:new |current )?(?P<noun>{_THINGS})(?:'s| is| are)(?: still| now| on)? (?P<value>.+)"), text="My {noun} is {value}"),
 )  # fmt: skip
 
 _FEELINGS = {
@@ -174,16 +177,18 @@ ENGLISH = Language(
         r"^(?:it|that|this|them|him|her|you|these|those|one|what|how|when|where|who|why|to|so|not|the same|mine|yours|all|"
         r"everything|nothing|something|anything|fine|ok|okay|good|bad|great|here|there|home|unknown|a secret|important|"
         r"none|n/a|the idea|the way|the fact|your \w+|that \w+|this \w+|the other|a lot|going to|over|complicated|"
-        r"coming up|soon|hard|easy|difficult|too|very|really|just|still|being|in|on|at|killing|broken|gone|dead|ill|sick)\b(?! [A-Z0-9])"
+        r"coming up|stolen|lost|back|ready|done|late|closed|open|full|empty|called|doing|getting|making|soon|hard|easy|difficult|too|very|really|just|still|being|in|on|at|killing|broken|gone|dead|ill|sick)\b(?! [A-Z0-9])"
     ),
     note=_pattern(
         r"^(?:please |also |and |ok,? |so )*(?:remember|note|make a note|keep in mind|bear in mind|don't forget|do not forget|never forget|"
         r"take note)(?: please)?(?:,|:| that| this:| the fact that| down that)? (?P<value>(?!when\b|how\b|what\b|who\b|where\b|why\b|if\b|me\b|the time\b|us\b).{3,})"
     ),
     correction=_pattern(
-        r"^(?:(?:no|nope|sorry|wait|actually|oops|correction|i mean|i meant|wrong|that's wrong|that is wrong|not quite|err|um)[,.:! ]+)+"
-        r"(?:(?:it|that|this|he|she)(?:'s| is| was) |i meant |make (?:it|that) |it should be )?(?:actually |really )?(?P<value>[^,]+?)(?:,? not .+)?$"
+        r"^(?:(?:no|nope|sorry|wait|oops|correction|wrong|that's wrong|that is wrong|not quite|err|um|actually|i mean)[,.:!;]+ |actually )+"
+        r"(?:(?:it|that|this|he|she)(?:'s| is| was) |i meant |i mean |make (?:it|that) |it should be |(?=[^,]*\d))"
+        r"(?:actually |really )?(?P<value>[^,]+?)(?:,? not .+)?$"
     ),
+    instead_of=_pattern(r",? (?:and )?not (?:at |in |on |to |an? |the )?(?P<value>[^,.!?;]+)"),
     forget=_pattern(
         r"^(?:please |can you |could you |would you |now |ok,? |i want you to |you can |you should )*"
         r"(?:forget|delete|erase|remove from your memory|stop remembering|unlearn)(?: about)? "

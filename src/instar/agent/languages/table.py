@@ -41,6 +41,8 @@ class Language(msgspec.Struct, frozen=True, kw_only=True):
     """A request to remember; the group `value` is what."""
     correction: re.Pattern[str]
     """A correction of what was said last; the group `value` is the right value."""
+    instead_of: re.Pattern[str]
+    """What a statement says does not hold: ", not walnuts"; the group `value` is that."""
     forget: re.Pattern[str]
     """A request to forget; the group `value` is what, empty for what was said last."""
     own: re.Pattern[str]
