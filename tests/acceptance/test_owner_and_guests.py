@@ -88,7 +88,8 @@ async def test_a_guest_whose_owner_is_killed_says_so_and_finds_everything_acknow
 async def test_four_processes_write_to_one_home_and_none_is_refused(tmp_path):
     home = tmp_path / "home"
     writers = [
-        await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, str(home), f"writer{n}", "25") for n in range(4)
+        await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, str(home), f"writer{n}", "25")
+        for n in range(4)
     ]
     # A writer that owned the home may finish first; the others then meet OwnerLost, which commands answer by trying again.
     codes = [await writer.wait() for writer in writers]

@@ -89,3 +89,14 @@ def test_ids_sort_in_the_order_they_were_made_even_when_the_clock_jumps_back(jum
         clock.advance(jump_s)
         made.append(source.new())
     assert made == sorted(set(made))
+
+
+def test_ids_keep_their_order_when_one_millisecond_runs_out_of_them():
+    class Highest(random.Random):
+        def getrandbits(self, k):
+            return (1 << k) - 1
+
+    source = UlidSource(ManualClock(), Highest())
+    first, second = source.new(), source.new()
+    assert first < second
+    assert len(second) == 26

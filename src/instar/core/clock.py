@@ -96,7 +96,10 @@ class UlidSource:
             self._last_ms = now_ms
             self._last_random = self._random.getrandbits(80)
         else:
-            self._last_random = (self._last_random + 1) % (1 << 80)
+            self._last_random += 1
+        if self._last_random == 1 << 80:
+            self._last_ms += 1
+            self._last_random = self._random.getrandbits(80)
         return _base32((self._last_ms << 80) | self._last_random)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,9 +20,9 @@ import msgspec
 
 from instar.core.clock import Clock, IdSource, SystemClock, UlidSource
 from instar.core.errors import HomeForeign, HomeMissing, HomeNewer, HomeOwned, HomeReadOnly, PersonUnknown, StoreCorrupt
-from instar.core.ids import ChannelId, PersonId
+from instar.core.ids import PersonId
 from instar.core.limits import OWNER_WAIT_S, PAGE_MAX_MESSAGES
-from instar.core.records import Message, Scope
+from instar.core.records import Memory, MemoryKind, Message, Scope
 from instar.embeddings.port import Embedder
 from instar.stores.conversations.port import ConversationStore, Cursor
 from instar.stores.guest import OwnerConnection, guest_port
@@ -38,6 +38,7 @@ from instar.stores.workflows.port import WorkflowStore
 FORMAT = 1
 NEEDLES_MAX = 256  # texts of the forgotten that a receipt's byte search looks for
 NEEDLE_MIN_BYTES = 16  # shorter texts ("yes") stand in other people's messages too
+EVERY_KIND: tuple[MemoryKind, ...] = ("fact", "note", "block", "episode")
 _OWNER_POLL_S = 0.02
 
 
@@ -405,10 +406,9 @@ class _OwnerControl:
             counts = {"conversations": len(messages), "profiles": int(profile is not None), "memories": len(memories)}
             if dry_run:
                 return self._receipt(person, counts, verified=False, scanned=0, needles=0, dry_run=True)
-            needles = _needles([message.text for message in messages] + memories)
-            return await self._erase(person, needles)
+            return await self._erase(person, [message.text for message in messages] + memories)
 
-    async def _erase(self, person: PersonId, needles: Sequence[bytes]) -> Receipt:
+    async def _erase(self, person: PersonId, texts: Sequence[str]) -> Receipt:
         erased = await self._ports["conversations"].erase_person(person)
         derived = await self._ports["memories"].forget_message(erased.messages)
         counts = {
@@ -417,6 +417,7 @@ class _OwnerControl:
             "profiles": int(await self._ports["profiles"].delete(person)),
             "workflows": await self._ports["workflows"].erase_person(person),
         }
+        needles = await self._only_theirs(_candidates(texts))
         purged = [await self._ports[name].purge(needles) for name in PORTS]
         receipt = self._receipt(
             person,
@@ -461,28 +462,42 @@ class _OwnerControl:
         sync_directory(directory)
         sync_directory(self._location.path)
 
+    async def _only_theirs(self, candidates: Sequence[str]) -> list[bytes]:
+        """The candidates that no live record still holds: what others said in the same words is theirs to keep."""
+        left = list(candidates)
+        async for texts in self._living_texts():
+            joined = "\n".join(texts)
+            left = [text for text in left if text not in joined]
+        return [text.encode() for text in left[:NEEDLES_MAX]]
+
+    async def _living_texts(self) -> AsyncIterator[list[str]]:
+        async for messages in self._pages(None):
+            yield [text for message in messages for text in (message.text, message.text_original or "")]
+        async for memories in self._memory_pages(None):
+            yield [memory.text for memory in memories]
+
     async def _messages_of(self, person: PersonId) -> list[Message]:
-        found: list[Message] = []
-        after: Cursor | None = None
-        while page := await self._ports["conversations"].page(person=person, after=after, limit=PAGE_MAX_MESSAGES):
-            found.extend(page)
-            after = Cursor(ChannelId(page[-1].channel), page[-1].position)
-        return found
+        return [message async for page in self._pages(person) for message in page]
 
     async def _memory_texts_of(self, person: PersonId) -> list[str]:
-        texts: list[str] = []
+        return [memory.text async for page in self._memory_pages(Scope(person)) for memory in page]
+
+    async def _pages(self, person: PersonId | None) -> AsyncIterator[Sequence[Message]]:
+        after: Cursor | None = None
+        while page := await self._ports["conversations"].page(person=person, after=after, limit=PAGE_MAX_MESSAGES):
+            yield page
+            after = Cursor(page[-1].channel, page[-1].position)
+
+    async def _memory_pages(self, scope: Scope | None) -> AsyncIterator[Sequence[Memory]]:
         after = None
         while page := await self._ports["memories"].listing(
-            Scope(person), kinds=("fact", "note", "block", "episode"), after=after, limit=PAGE_MAX_MESSAGES
+            scope, kinds=EVERY_KIND, after=after, limit=PAGE_MAX_MESSAGES
         ):
-            texts.extend(memory.text for memory in page)
+            yield page
             after = page[-1].id
-        return texts
 
 
-def _needles(texts: Sequence[str]) -> list[bytes]:
-    """The longest distinct texts, at most `NEEDLES_MAX`: what the byte search looks for."""
-    distinct = {text.encode() for text in texts}
-    return sorted((text for text in distinct if len(text) >= NEEDLE_MIN_BYTES), key=lambda text: (-len(text), text))[
-        :NEEDLES_MAX
-    ]
+def _candidates(texts: Sequence[str]) -> list[str]:
+    """The longest distinct texts, twice `NEEDLES_MAX` at most: what the byte search may look for."""
+    distinct = {text for text in texts if len(text.encode()) >= NEEDLE_MIN_BYTES}
+    return sorted(distinct, key=lambda text: (-len(text), text))[: 2 * NEEDLES_MAX]
