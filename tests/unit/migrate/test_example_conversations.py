@@ -32,7 +32,7 @@ async def test_every_line_of_an_example_comes_in(home, name, messages, shared):
 
 
 def test_the_readme_asks_of_both_conversations():
-    assert len(QUESTIONS) == 16
+    assert len(QUESTIONS) == 17
     assert {file for _, file, _ in QUESTIONS} == {"ada", "earnest"}
 
 
