@@ -132,9 +132,7 @@ class Journal:
         taken = [name for name in self._files.list("wal") if name.startswith(f"{self._epoch:010d}-")]
         number = int(taken[-1][11:17]) + 1 if taken else 0
         path = f"wal/{self._epoch:010d}-{number:06d}.wal"
-        log = LogWriter.create(self._files, path, new_header(first_seq, self._random))
-        self.keep_ballast()
-        return log
+        return LogWriter.create(self._files, path, new_header(first_seq, self._random))
 
     def keep_ballast(self, wanted_bytes: int = BALLAST_MIN_BYTES) -> None:
         """Hold space back, as far as there is any, so that forgetting stays possible on a full disk."""
@@ -154,11 +152,13 @@ class Journal:
                 raise
 
     def release_ballast(self) -> bool:
-        """Give the space back; False when there was none."""
+        """Give the space back and be frugal with it; False when there was none."""
         if self._files.volatile or BALLAST not in self._files.list(""):
             return False
         self._files.unlink(BALLAST)
         self._ballast_bytes = 0
+        if self.log is not None:
+            self.log.frugal = True
         return True
 
     def end_log(self) -> None:
@@ -219,6 +219,7 @@ class Journal:
     def _write(self, group: Sequence[Pending]) -> None:
         if self.log is None:
             self.log = self.new_log(group[0].seq)
+            self.keep_ballast()
         seed = self.log.seed
         frames = [encode_frame(seed, pending.seq, pending.payload) for pending in group]
         self.log.append(b"".join([*frames, encode_trailer(seed, self.durable_seq)]))
@@ -232,7 +233,7 @@ class Journal:
             self.poison = error
             _refuse(waiting, self._poisoned())
             return
-        released = await self._worker.run(self.release_ballast)
+        released = any(each.may_use_ballast for each in waiting) and await self._worker.run(self.release_ballast)
         saved = [each for each in waiting if released and each.may_use_ballast]
         refused = [each for each in waiting if not (released and each.may_use_ballast)]
         for each in saved:

@@ -20,7 +20,13 @@ import msgspec
 from instar.core.errors import HomeForeign, HomeReadOnly
 
 LOCK_NAME = "LOCK"
-F_OFD_SETLK = 37  # not in Python's fcntl before 3.12 on every build; the number is the same on all of Linux
+F_OFD_GETLK = 36  # Python's fcntl has them only where its C library did; the numbers are those of all of Linux
+F_OFD_SETLK = 37
+_flock = struct.Struct("hhqqi4x")
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs"}
+)
+"""Where a lock may be granted twice, or lost with a connection, without anybody being told."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -41,8 +47,14 @@ class Lease:
         self.epoch = epoch
 
     @classmethod
-    def acquire(cls, path: Path) -> Self | None:
-        """Take the lease of the home in directory `path`, with the next epoch on disk; None when another has it."""
+    def acquire(cls, path: Path, *, network_allowed: bool = False) -> Self | None:
+        """Take the lease of the home in directory `path`, with the next epoch on disk; None when another has it.
+
+        Raises `HomeReadOnly` where the file may not be written, and `HomeForeign` on a network file system,
+        unless `network_allowed`: locks do not hold there.
+        """
+        if not network_allowed:
+            _refuse_network(path, file_system_of(path))
         descriptor = _open_lock(path)
         try:
             if not _locked(descriptor):
@@ -62,9 +74,9 @@ class Lease:
         except FileNotFoundError:
             return None
         try:
-            return None if _locked(descriptor) else _read(path, descriptor)
+            return _read(path, descriptor) if _is_held(descriptor) else None
         finally:
-            os.close(descriptor)  # and with it the lock, if it was free
+            os.close(descriptor)
 
     def release(self) -> None:
         """Give the lease back. Releasing twice is harmless."""
@@ -88,7 +100,7 @@ def _open_lock(path: Path) -> int:
 
 def _locked(descriptor: int) -> bool:
     """Try to lock the whole file; False when another open file has it."""
-    request = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    request = _flock.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:
         fcntl.fcntl(descriptor, F_OFD_SETLK, request)
     except OSError as error:
@@ -98,6 +110,34 @@ def _locked(descriptor: int) -> bool:
             return _flocked(descriptor)
         raise
     return True
+
+
+def _is_held(descriptor: int) -> bool:
+    """Ask without taking: a question must not keep anybody from the lease."""
+    request = _flock.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    answer = fcntl.fcntl(descriptor, F_OFD_GETLK, request)
+    return bool(_flock.unpack(answer)[0] != fcntl.F_UNLCK)
+
+
+def file_system_of(path: Path) -> str:
+    """The kind of file system a path is on, by the longest mount point above it; "" where /proc has no mounts."""
+    try:
+        lines = Path("/proc/self/mounts").read_text().splitlines()
+    except OSError:
+        return ""
+    wanted = path.resolve()
+    mounts = [(Path(fields[1].replace("\\040", " ")), fields[2]) for line in lines if len(fields := line.split()) > 2]
+    above = [(len(mount.parts), kind) for mount, kind in mounts if wanted.is_relative_to(mount)]
+    return max(above, key=lambda found: found[0])[1] if above else ""
+
+
+def _refuse_network(path: Path, kind: str) -> None:
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise HomeForeign(
+            f"the home {path} is on a network file system ({kind})",
+            why="locks there may be granted to two processes at once, and both would write",
+            next="use a directory on a local disk, and `instar backup --to DIR` for the copy on the network",
+        )
 
 
 def _flocked(descriptor: int) -> bool:

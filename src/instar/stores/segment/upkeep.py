@@ -134,6 +134,10 @@ class Upkeep:
             with self._failing("the log could not be sealed"):
                 await self._seal()
                 await self._compact()
+                await self._worker.run(self._journal.keep_ballast, self._sealed_bytes())
+
+    def _sealed_bytes(self) -> int:
+        return sum(segment.bytes for segment in self._state.manifest.segments)
 
     async def _seal(self) -> None:
         if self._frozen is None:
@@ -274,7 +278,7 @@ class Upkeep:
                 async with self._hold():
                     await self._worker.run(self._journal.release_ballast)
                     await self._purge()
-                    await self._worker.run(self._journal.keep_ballast)
+                    await self._worker.run(self._journal.keep_ballast, self._sealed_bytes())
             return await self._background.run(self._searched, list(needles))
 
     async def _purge(self) -> None:
@@ -324,9 +328,11 @@ class Upkeep:
             seq += 1
             frames.append(encode_frame(log.seed, seq, self._encode_ops(self._state.version, ops)))
         try:
+            log.frugal = True
             log.append(b"".join(frames))
             log.sync()
             log.append(encode_trailer(log.seed, seq))
+            log.frugal = False
         except OSError:
             log.close()
             discard(self._files, log.path)

@@ -182,6 +182,8 @@ class LogWriter:
         self.header = header
         self.seed = header.seed
         self.offset = offset
+        self.frugal = False
+        """True to take no more space ahead than the next group needs."""
 
     @classmethod
     def create(cls, files: Files, path: str, header: Header) -> LogWriter:
@@ -255,8 +257,12 @@ class LogWriter:
     def _allocate(self, needed_bytes: int) -> None:
         if not self._ahead or needed_bytes <= self._allocated_bytes:
             return
+        size_bytes = needed_bytes if self.frugal else self._doubled(needed_bytes)
+        self._file.resize(size_bytes)
+        self._allocated_bytes = size_bytes
+
+    def _doubled(self, needed_bytes: int) -> int:
         size_bytes = max(ALLOCATED_MIN_BYTES, self._allocated_bytes)
         while size_bytes < needed_bytes:
             size_bytes += min(size_bytes, WAL_SEGMENT_BYTES)
-        self._file.resize(size_bytes)
-        self._allocated_bytes = size_bytes
+        return size_bytes
