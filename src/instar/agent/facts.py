@@ -47,7 +47,7 @@ def told_in(message: Message, *, topic: str | None = None, language: Language = 
     notes: list[str] = []
     for sentence in sentences(_QUOTED.sub(" ", message.text)):
         note = language.note.search(sentence)
-        if note and not sentence.rstrip().endswith("?"):
+        if note and not sentence.rstrip().endswith(("?", "？")):
             notes.append(note["value"].strip().rstrip(".! "))
             sentence = note["value"].strip()  # noqa: PLW2901 - what is to be remembered may itself state facts
         for fact, holds in _stated(sentence, message, topic, language):
@@ -77,6 +77,8 @@ def asks_to_forget(text: str, *, language: Language = ENGLISH) -> ForgetRequest 
 
 def asked_facts(question: str, facts: Sequence[Fact], *, language: Language = ENGLISH) -> list[Fact]:
     """Of `facts` about the person who asks, those that `question` asks for and nothing besides."""
+    if language.overview.search(question):
+        return list(facts)
     if not language.own.search(question):
         return []
     asked = set(stems(_british(question)))

@@ -155,7 +155,7 @@ async def _evidence(
     stores: Stores, message: Message, scope: Scope, profile: Profile, hits: Sequence[Hit]
 ) -> list[Evidence]:
     found: list[Evidence] = []
-    for fact in asked_facts(message.text, _tellable(profile, message)):
+    for fact in asked_facts(message.text, _tellable(profile, message))[-CANDIDATES:]:
         found += await _asked(stores, fact, message)
     for hit in hits:
         source = await _source(stores, hit.memory.channel, hit.memory.source_message_id)

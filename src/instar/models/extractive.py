@@ -29,6 +29,7 @@ EVIDENCE_USUAL = 40  # with less, a word's frequency says little, and the weight
 UNSEEN_AS = 4  # a word that no evidence holds tells less than a rare one: it may be a paraphrase
 QUOTE_MAX_CHARS = 400
 QUOTES_MAX = 3
+FACTS_QUOTED_MAX = 5  # more are listed without the messages' words
 SPEAKER_QUOTES_MAX = 5  # "What did X say about Y?" asks for all of it
 _NEARLY = 0.92  # a second quotation must be this close to the first
 _SPEAKER_NEARLY = 0.7
@@ -90,9 +91,13 @@ def answered(request: Request) -> Answer:
 
 
 _QUESTION = re.compile(
-    r"\?[\"'”’)\]]*\s*$|^(?:(?:so|and|but|ok|okay|well|hey|hi|hello|please|then)[, ]+)*"
+    r"[?？؟][\"'”’)\]]*\s*$|^(?:(?:so|and|but|ok|okay|well|hey|hi|hello|please|then)[, ]+)*"
     r"(?:who|whom|whose|what|which|where|when|why|how|do|does|did|is|are|am|was|were|can|could|will|would|should|"
     r"has|have|had|what's|who's|where's|when's|how's|tell me|remind me|show me|list|find|search|recall|summari[sz]e|describe|explain)\b",
+    re.IGNORECASE,
+)
+_IDENTITY = re.compile(
+    r"^\W*(?:who|what) are you\W*$|\bare you (?:an? )?(?:ai|bot|robot|human|person|language model|llm|real)\b",
     re.IGNORECASE,
 )
 _GREETING = re.compile(r"^\W*(?:hi|hello|hey|hiya|good (?:morning|evening|afternoon))\b", re.IGNORECASE)
@@ -154,6 +159,8 @@ _RELATED: dict[str, int] = {
 
 
 def _found(question: str, evidence: Sequence[Evidence]) -> Answer:
+    if _IDENTITY.search(question):
+        return Answer("I am an agent without a language model: I remember what I am told and answer by quoting it.")
     facts = [place for place, each in enumerate(evidence) if each.kind == "fact" and each.score >= ASKED_SCORE]
     if facts:
         return _facts(facts, evidence)
@@ -164,13 +171,16 @@ def _found(question: str, evidence: Sequence[Evidence]) -> Answer:
 
 
 def _facts(places: Sequence[int], evidence: Sequence[Evidence]) -> Answer:
-    lines = [_fact(place, evidence) for place in places]
+    if len(places) > FACTS_QUOTED_MAX:
+        lines = ["This is what you told me of yourself:", *(f"- {_stated(evidence[place])}" for place in places)]
+    else:
+        lines = [_fact(place, evidence) for place in places]
     return Answer("\n".join(dict.fromkeys(lines)), tuple(places))
 
 
 def _fact(place: int, evidence: Sequence[Evidence]) -> str:
     fact = evidence[place]
-    stated = f"{to_second_person(fact.text).rstrip('.')}."
+    stated = _stated(fact)
     source = next(
         (each for each in evidence if each.kind != "fact" and each.message_id and each.message_id == fact.message_id and each.channel == fact.channel),
         None,
@@ -178,6 +188,10 @@ def _fact(place: int, evidence: Sequence[Evidence]) -> str:
     if source is None:
         return f"{stated} You told me{_on(fact)}." if fact.said_at else stated
     return f'{stated} You told me{_on(fact)}: "{_short(_sentence_with(fact.value or "", source.text))}"'
+
+
+def _stated(fact: Evidence) -> str:
+    return f"{to_second_person(fact.text).rstrip('.')}."
 
 
 def _sentence_with(value: str, text: str) -> str:

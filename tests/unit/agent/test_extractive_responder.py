@@ -102,6 +102,17 @@ def test_several_values_are_all_given() -> None:
     assert answer.cited == (0, 1)
 
 
+def test_many_facts_are_listed_and_all_cited() -> None:
+    many = [told(f"I like fruit {n}", n, kind="fact", score=ASKED_SCORE, value=f"fruit {n}") for n in range(6)]
+    answer = answered(asked("What do you know about me?", *many))
+    assert answer.text.splitlines()[:2] == ["This is what you told me of yourself:", "- You like fruit 0."]
+    assert answer.cited == tuple(range(6))
+
+
+def test_it_says_what_it_is_when_asked() -> None:
+    assert "without a language model" in answered(asked("Who are you?")).text
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [

@@ -180,3 +180,12 @@ def test_what_is_said_not_to_hold_is_told_apart() -> None:
 )
 def test_an_exclamation_is_no_correction(text: str) -> None:
     assert told_in(said(text), topic="birthday").facts == ()
+
+
+def test_a_question_for_everything_asks_for_every_fact() -> None:
+    known = [
+        Fact(attribute="name", value="Ada", text="My name is Ada"),
+        Fact(attribute="likes", value="figs", text="t"),
+    ]
+    assert asked_facts("What do you know about me?", known) == known
+    assert asked_facts("What do you know about bees?", known) == []

@@ -147,7 +147,7 @@ _FEELINGS = {
 ENGLISH = Language(
     rules=_RULES,
     question=_pattern(
-        r"\?[\"'”’)\]]*\s*$|^(?:(?:so|and|but|ok|okay|well|hey|hi|hello|please|then|also|now)[, ]+)*"
+        r"[?？؟][\"'”’)\]]*\s*$|^(?:(?:so|and|but|ok|okay|well|hey|hi|hello|please|then|also|now)[, ]+)*"
         r"(?:who|whom|whose|what|which|where|when|why|how|do|does|did|is|are|am|was|were|can|could|will|would|shall|should|"
         r"have|has|had|may|might|what's|who's|where's|when's|how's|isn't|aren't|don't you|doesn't|didn't|haven't|hasn't|"
         r"won't|wouldn't|couldn't|can't you)(?:'[a-z]+)? (?!to\b)"
@@ -181,7 +181,7 @@ ENGLISH = Language(
     ),
     note=_pattern(
         r"^(?:please |also |and |ok,? |so )*(?:remember|note|make a note|keep in mind|bear in mind|don't forget|do not forget|never forget|"
-        r"take note)(?: please)?(?:,|:| that| this:| the fact that| down that)? (?P<value>(?!when\b|how\b|what\b|who\b|where\b|why\b|if\b|me\b|the time\b|us\b).{3,})"
+        r"take note)(?: please)?(?:,|:| that| this:| the fact that| down that)? (?P<value>(?!(?:that|this|it|me)[.! ]*$)(?!when\b|how\b|what\b|who\b|where\b|why\b|if\b|me\b|the time\b|us\b).{3,})"
     ),
     correction=_pattern(
         r"^(?:(?:no|nope|sorry|wait|oops|correction|wrong|that's wrong|that is wrong|not quite|err|um|actually|i mean)[,.:!;]+ |actually )+"
@@ -243,6 +243,10 @@ ENGLISH = Language(
         ),
         "married to": _pattern(r"\bwho am i (?:married|engaged) to\b|\bmy (?:spouse|husband|wife|partner)\b"),
     },
+    overview=_pattern(
+        r"\b(?:what|everything|all|anything)\b.{0,20}\byou (?:know|remember|have|learned|learnt)\b(?: about)? (?:of )?(?:me|myself)\b|\bwho am i to you\b"
+        r"|\bwhat have i told you\b(?: so far| about (?:me|myself))?\s*\??$|\btell me about (?:me|myself)\b"
+    ),
     naming=_pattern(r"^My .+ is called "),
     asks_name=_pattern(r"\b(?:names?|called|who)\b"),
     filler=word_set(

@@ -51,6 +51,8 @@ class Language(msgspec.Struct, frozen=True, kw_only=True):
     """A question about what someone said; the groups `speaker` and `topic`."""
     asked: Mapping[str, re.Pattern[str]]
     """Questions that ask for an attribute without naming it."""
+    overview: re.Pattern[str]
+    """A question for all that is known of the one who asks."""
     naming: re.Pattern[str]
     """A fact that gives someone's name: only a question for a name asks for it."""
     asks_name: re.Pattern[str]
