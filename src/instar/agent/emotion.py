@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from instar.agent.facts import TALK_MAX_CHARS
 from instar.agent.languages.english import ENGLISH
 from instar.agent.languages.table import Language
 from instar.core.records import EmotionLabel, EmotionSample, Message
@@ -26,7 +27,7 @@ def estimate(message: Message, *, language: Language = ENGLISH) -> EmotionSample
     """Return the feeling the words of `message` point to; `neutral` when they point to none."""
     strengths: dict[EmotionLabel, float] = {}
     triggers: dict[EmotionLabel, list[str]] = {}
-    text = message.text.replace("’", "'").casefold()
+    text = message.text[:TALK_MAX_CHARS].replace("’", "'").casefold()
     for label, phrase, strength in _votes(text, language):
         strengths[label] = strengths.get(label, 0.0) + strength
         triggers.setdefault(label, []).append(phrase)
@@ -37,7 +38,7 @@ def estimate(message: Message, *, language: Language = ENGLISH) -> EmotionSample
         message,
         label,
         confidence=strengths[label] / sum(strengths.values()),
-        intensity=_emphasised(min(strengths[label], 1.0), message.text),
+        intensity=_emphasised(min(strengths[label], 1.0), message.text[:TALK_MAX_CHARS]),
         triggers=tuple(dict.fromkeys(triggers[label])),
     )
 

@@ -17,6 +17,8 @@ from instar.agent.languages.table import FactRule, Language
 from instar.core.records import Fact, Message
 from instar.models.wording import sentences, stem, stems
 
+TALK_MAX_CHARS = 8_000  # what one says of oneself stands in talk; a longer text is a document
+CHATTER_MAX_CHARS = 200
 VALUE_MAX_CHARS = 120  # a longer value is a story, and the story is kept as an episode
 
 _QUOTED = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”|«[^»\n]*»|^\s*>.*$|```.*?```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
@@ -45,11 +47,12 @@ def told_in(message: Message, *, topic: str | None = None, language: Language = 
     facts: dict[tuple[str, str], Fact] = {}
     denied: list[Fact] = []
     notes: list[str] = []
-    for sentence in sentences(_QUOTED.sub(" ", message.text)):
+    for part in sentences(_QUOTED.sub(" ", message.text[:TALK_MAX_CHARS])):
+        sentence = " ".join(part.split())
         note = language.note.search(sentence)
         if note and not sentence.rstrip().endswith(("?", "？")):
             notes.append(note["value"].strip().rstrip(".! "))
-            sentence = note["value"].strip()  # noqa: PLW2901 - what is to be remembered may itself state facts
+            sentence = note["value"].strip()
         for fact, holds in _stated(sentence, message, topic, language):
             if holds:
                 facts.setdefault((fact.attribute, _same(fact.value)), fact)
@@ -60,18 +63,22 @@ def told_in(message: Message, *, topic: str | None = None, language: Language = 
 
 def is_question(text: str, *, language: Language = ENGLISH) -> bool:
     """True when every sentence of `text` asks: such a message tells nothing that could be found again."""
-    parts = sentences(text)
-    return bool(parts) and all(language.question.search(part) or language.chatter.match(part) for part in parts)
+    parts = [" ".join(part.split()) for part in sentences(text[:TALK_MAX_CHARS])]
+    return (
+        bool(parts)
+        and len(text) <= TALK_MAX_CHARS
+        and all(language.question.search(part) or language.chatter.match(part) for part in parts)
+    )
 
 
 def is_chatter(text: str, *, language: Language = ENGLISH) -> bool:
     """True for a greeting, thanks or assent and nothing besides."""
-    return language.chatter.match(text) is not None
+    return len(text) <= CHATTER_MAX_CHARS and language.chatter.match(text) is not None
 
 
 def asks_to_forget(text: str, *, language: Language = ENGLISH) -> ForgetRequest | None:
     """Return the request to forget that `text` is, or None."""
-    match = language.forget.search(text.strip())
+    match = language.forget.search(text.strip()) if len(text) <= TALK_MAX_CHARS else None
     return None if match is None else ForgetRequest(match["value"] or "")
 
 

@@ -26,6 +26,7 @@ from instar.models.wording import stem, stems
 from instar.stores.memories.port import Hit
 
 CANDIDATES = 40  # what a responder without a language model chooses from; a prompt gets RECALLED_MAX of them
+QUERY_MAX_CHARS = 2_000  # a longer text names everything and so asks for nothing
 _WINDOW_PAGES_MAX = 5  # how far back to look for this person's words in a channel others use too
 _EXPANDED_WORDS_MAX = 24
 
@@ -75,7 +76,7 @@ def last_topic(window: Sequence[Message], person: PersonId, facts: Sequence[Fact
     """The attribute this person spoke of last: told, or asked for. A correction means this one."""
     for each in reversed([each for each in window if each.author == person][-2:]):
         told = [fact for fact in facts if (fact.source_channel, fact.source_message_id) == (each.channel, each.id)]
-        asked = told or asked_facts(each.text, facts)
+        asked = told or asked_facts(each.text[:QUERY_MAX_CHARS], facts)
         if asked:
             return asked[-1].attribute
     return None
@@ -106,7 +107,7 @@ async def _scope(stores: Stores, message: Message) -> Scope:
 
 
 def _about_oneself(text: str) -> bool:
-    return ENGLISH.own.search(text) is not None and ENGLISH.speaker.search(text) is None
+    return ENGLISH.own.search(text) is not None and ENGLISH.speaker.search(text[:QUERY_MAX_CHARS]) is None
 
 
 async def _search(stores: Stores, message: Message, scope: Scope, now: datetime) -> list[Hit]:
@@ -121,6 +122,7 @@ async def _search(stores: Stores, message: Message, scope: Scope, now: datetime)
 
 def _queries(text: str) -> list[str]:
     """The text itself, what it asks about, and the same with related words."""
+    text = text[:QUERY_MAX_CHARS]
     queries = [text]
     speaker = ENGLISH.speaker.search(text)
     if speaker is not None and stems(speaker["topic"]):
@@ -155,7 +157,7 @@ async def _evidence(
     stores: Stores, message: Message, scope: Scope, profile: Profile, hits: Sequence[Hit]
 ) -> list[Evidence]:
     found: list[Evidence] = []
-    for fact in asked_facts(message.text, _tellable(profile, message))[-CANDIDATES:]:
+    for fact in asked_facts(message.text[:QUERY_MAX_CHARS], _tellable(profile, message))[-CANDIDATES:]:
         found += await _asked(stores, fact, message)
     for hit in hits:
         source = await _source(stores, hit.memory.channel, hit.memory.source_message_id)

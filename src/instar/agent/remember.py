@@ -13,7 +13,7 @@ import blake3
 import msgspec
 
 from instar.agent.emotion import estimate
-from instar.agent.facts import Told, asks_to_forget, is_chatter, is_question, is_singular, told_in
+from instar.agent.facts import TALK_MAX_CHARS, Told, asks_to_forget, is_chatter, is_question, is_singular, told_in
 from instar.agent.languages.english import ENGLISH
 from instar.agent.relationship import with_level, with_sample, with_samples, with_trust
 from instar.agent.reply import made_by_a_turn
@@ -311,7 +311,7 @@ def _seen(profile: Profile, message: Message, *, interactions: int) -> Profile:
 
 
 def _trusting(profile: Profile, message: Message) -> Profile:
-    sign = ENGLISH.trust.search(message.text)
+    sign = ENGLISH.trust.search(message.text[:TALK_MAX_CHARS])
     return with_trust(profile, sign.group().casefold()) if sign else profile
 
 
@@ -342,7 +342,7 @@ def _parts(text: str) -> Iterator[str]:
         yield text
         return
     part, parts = "", 0
-    for sentence in sentences(text):
+    for sentence in sentences(text[: EPISODE_MAX_CHARS * EPISODES_PER_MESSAGE_MAX]):
         for piece in (sentence[i : i + EPISODE_MAX_CHARS] for i in range(0, len(sentence), EPISODE_MAX_CHARS)):
             if part and len(part) + len(piece) >= EPISODE_MAX_CHARS:
                 yield part

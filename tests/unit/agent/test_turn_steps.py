@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from instar.agent.remember import EPISODES_PER_MESSAGE_MAX
 from instar.agent.reply import Recalled, Replied, ReplyDelta, reply_id_of
 from instar.agent.turn import Agent
 from instar.core.clock import ManualClock
@@ -17,7 +18,7 @@ from instar.core.errors import (
     RecordTooLarge,
 )
 from instar.core.limits import MESSAGE_TEXT_MAX_BYTES
-from instar.core.records import Message
+from instar.core.records import Message, Scope
 from instar.core.settings import AgentSettings
 from instar.models.scripted import Hang, ScriptedModel
 from instar.stores.home import Home
@@ -291,3 +292,18 @@ def test_the_id_of_a_reply_depends_on_channel_and_message_alone() -> None:
     assert reply_id_of("cli", "m1") == reply_id_of("cli", "m1")
     assert reply_id_of("cli", "m1") != reply_id_of("web", "m1")
     assert reply_id_of("a", "bc") != reply_id_of("ab", "c")
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", " x", "“", "```", "hi ", "my name is ", "I love it, ", "?\n", ".) ", "no, it is 5, "]
+)
+async def test_a_message_of_the_greatest_size_is_answered_whatever_it_repeats(home: Home, piece: str) -> None:
+    text = piece * (MESSAGE_TEXT_MAX_BYTES // len(piece.encode()))
+    async with Agent(home, model=ScriptedModel(["Long."])) as agent:
+        assert (await agent.ask(text, person="ada", message_id="m1")).reply == "Long."
+    assert len(await home.memories.listing(Scope("ada"), kinds=("episode",))) <= EPISODES_PER_MESSAGE_MAX
+
+
+async def test_a_long_run_of_spaces_does_not_hold_up_a_turn(home: Home) -> None:
+    async with Agent(home) as agent:
+        assert (await agent.ask("a" + " " * 200_000 + "b. I like figs.", person="ada")).reply
