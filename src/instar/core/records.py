@@ -15,7 +15,9 @@ import msgspec
 from instar.core.errors import RecordInvalid, RecordTooLarge, ScopeMissing
 from instar.core.ids import ChannelId, MemoryId, MessageId, PersonId
 from instar.core.limits import (
+    ATTACHMENT_MAX_BYTES,
     ATTACHMENTS_PER_MESSAGE_MAX,
+    AUTHOR_NAME_MAX_BYTES,
     CHANNEL_ID_MAX_BYTES,
     MEMORY_TEXT_MAX_BYTES,
     MESSAGE_ID_MAX_BYTES,
@@ -191,6 +193,10 @@ def checked_message(message: Message) -> Message:
     if message.person is not None:
         _bounded("person", message.person, PERSON_ID_MAX_BYTES)
     _sized("message text", message.text, MESSAGE_TEXT_MAX_BYTES)
+    _sized("message's original text", message.text_original or "", MESSAGE_TEXT_MAX_BYTES)
+    _sized("author's name", message.author_name or "", AUTHOR_NAME_MAX_BYTES)
+    for attachment in message.attachments:
+        _sized("attachment", attachment, ATTACHMENT_MAX_BYTES)
     if len(message.attachments) > ATTACHMENTS_PER_MESSAGE_MAX:
         raise RecordTooLarge(
             f"message {message.id!r} has {len(message.attachments)} attachments",

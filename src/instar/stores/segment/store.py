@@ -108,6 +108,9 @@ def key_of(*parts: str) -> bytes:
 
     NUL inside a part becomes 00 FF, parts are separated by 00 00 (the encoding of FoundationDB's tuples).
     """
+    joined = "\x00\x00".join(parts).encode()
+    if joined.count(0) == 2 * (len(parts) - 1):
+        return joined
     return b"\x00\x00".join(part.encode().replace(b"\x00", b"\x00\xff") for part in parts)
 
 
