@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import instar
-from instar.core.errors import HomeForeign, HomeMissing, HomeNewer, HomeReadOnly, OwnerLost, VersionConflict
+from instar.core.errors import HomeForeign, HomeMissing, HomeNewer, HomeReadOnly, OwnerLost, RecordTooLarge, VersionConflict
 from instar.core.ids import PersonId
 from instar.core.records import Memory, Message, Profile, Scope
 
@@ -62,6 +62,16 @@ async def test_an_error_of_the_owner_reaches_the_guest_as_itself(owner, tmp_path
         await home.profiles.save(Profile(person=PersonId("ada")), expected_version=0)
         with pytest.raises(VersionConflict):
             await home.profiles.save(Profile(person=PersonId("ada")), expected_version=0)
+
+
+async def test_an_answer_over_the_bound_is_refused_and_the_next_call_is_answered(owner, tmp_path):
+    async with instar.open(tmp_path / "home") as home:
+        for number in range(12):
+            long = Message(id=f"m{number}", channel="c", author=PersonId("ada"), text="x" * 3_500_000)
+            await home.conversations.append(long)
+        with pytest.raises(RecordTooLarge, match="does not fit the owner's socket"):
+            await home.conversations.window("c", limit=12)
+        assert len(await home.conversations.window("c", limit=2)) == 2
 
 
 async def test_a_guest_searches_inside_its_scope(owner, tmp_path):

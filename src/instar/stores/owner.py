@@ -76,12 +76,11 @@ class OwnerSocket:
                 await writer.wait_closed()
 
     async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        try:
-            response = Response(id=request.id, value=await self._call(request))
-        except InstarError as error:
-            response = Response(id=request.id, failure=failure_of(error))
         with contextlib.suppress(ConnectionError):  # the guest is gone; what it asked for is done
-            write_frame(writer, response)
+            try:
+                write_frame(writer, Response(id=request.id, value=await self._call(request)))
+            except InstarError as error:
+                write_frame(writer, Response(id=request.id, failure=failure_of(error)))
             await writer.drain()
 
     async def _call(self, request: Request) -> msgspec.Raw:
