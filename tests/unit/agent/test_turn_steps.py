@@ -307,3 +307,27 @@ async def test_a_message_of_the_greatest_size_is_answered_whatever_it_repeats(ho
 async def test_a_long_run_of_spaces_does_not_hold_up_a_turn(home: Home) -> None:
     async with Agent(home) as agent:
         assert (await agent.ask("a" + " " * 200_000 + "b. I like figs.", person="ada")).reply
+
+
+async def test_two_agents_on_one_home_answer_a_message_once_between_them(home: Home) -> None:
+    hang = Hang()
+    first = Agent(home, model=ScriptedModel([("First ", hang, "reply.")]))
+    second = Agent(home, model=ScriptedModel(["Second reply."]))
+    slow = asyncio.create_task(first.ask("The oak.", person="ada", message_id="m1"))
+    await hang.reached.wait()
+    quick = await second.ask("The oak.", person="ada", message_id="m1")
+    hang.release()
+    assert (await slow).reply == quick.reply == "Second reply."
+    assert await texts(home) == ["The oak.", "Second reply."]
+    stored = await home.profiles.load("ada")
+    assert stored is not None
+    assert stored.profile.interaction_count == 1
+
+
+async def test_a_models_reply_cites_the_messages_whose_words_it_uses(home: Home) -> None:
+    model = ScriptedModel(["Noted.", "Noted.", "Your spare key hangs behind the water meter, I think."])
+    async with Agent(home, model=model) as agent:
+        await agent.ask("The spare key hangs behind the water meter.", person="ada", message_id="m1")
+        await agent.ask("The spare tyre is flat.", person="ada", message_id="m2")
+        reply = await agent.ask("Where is the spare key?", person="ada", message_id="m3")
+    assert [each.message_id for each in reply.citations] == ["m1"]
