@@ -90,8 +90,31 @@ async def test_a_correction_supersedes_and_keeps_the_old_text_readable(client, h
     assert answer.headers["location"] == "/memories?person=Ada&done=corrected"
     old = await home.memories.get(birthday.id)
     new = await home.memories.get(old.superseded_by)
-    assert (new.text, new.value, new.source_message_id) == ("Ada's birthday is 4 March.", "4 March", SAID.id)
+    assert (new.text, new.value) == ("Ada's birthday is 4 March.", "4 March")
     assert "<s>Ada&#39;s birthday is 3 March.</s>" in (await client.get("/memories")).text
+
+
+async def test_a_correction_is_said_in_the_conversation_and_is_the_source_of_the_new_memory(
+    client, home, birthday
+) -> None:
+    await post(client, "/memories/edit", id=birthday.id, text="Ada's birthday is 4 March.")
+    new = await home.memories.get((await home.memories.get(birthday.id)).superseded_by)
+    said = await home.conversations.get(new.channel, new.source_message_id)
+    assert (said.text, said.author, said.person) == ("Correction: Ada's birthday is 4 March.", "Ada", "Ada")
+    assert "data-retry" not in (await client.get("/")).text
+
+
+async def test_what_was_corrected_is_no_longer_recalled_as_it_was_said(client, home, birthday) -> None:
+    await post(client, "/memories/edit", id=birthday.id, text="Ada's birthday is 4 March.")
+    assert await texts(home, "birthday March") == ["Ada's birthday is 4 March."]
+
+
+async def test_forgetting_a_corrected_fact_forgets_what_was_first_said_too(client, home, birthday) -> None:
+    await post(client, "/memories/edit", id=birthday.id, text="Ada's birthday is 4 March.")
+    current = (await home.memories.get(birthday.id)).superseded_by
+    await post(client, "/memories/forget", id=current)
+    assert await texts(home, "birthday March") == []
+    assert (await home.profiles.load(ADA)).profile.facts == ()
 
 
 async def test_a_correction_reaches_the_profile(client, home, birthday) -> None:

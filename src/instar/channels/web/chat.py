@@ -13,7 +13,7 @@ from instar.channels.web.conversation import channels_of, is_visible_to, reply_t
 from instar.channels.web.form import form_of, json_of
 from instar.channels.web.paging import number
 from instar.channels.web.refusal import error_json
-from instar.channels.web.site import checked_person, person_of, remember_person, see_other, site_of
+from instar.channels.web.site import DEFAULT_CHANNEL, checked_person, person_of, remember_person, see_other, site_of
 from instar.channels.web.turns import Stopped, Turn, TurnNews
 from instar.core.errors import InstarError, MessageUnknown, RecordInvalid
 from instar.core.ids import ChannelId, MessageId
@@ -21,7 +21,6 @@ from instar.core.limits import CHANNEL_ID_MAX_BYTES
 from instar.core.records import Message, plain
 from instar.stores.memories.port import Hit
 
-DEFAULT_CHANNEL = "web"
 CHANNELS_BESIDE = 40  # conversations listed beside a chat; the history page has all
 
 
@@ -158,7 +157,8 @@ def shown_hit(hit: Hit) -> dict[str, object]:
 def _unanswered(window: Sequence[Message], person: str) -> Message | None:
     """The last message, when it is the person's own and nothing answered it: it can be tried again."""
     last = window[-1] if window else None
-    return last if last and last.role == "person" and last.author == person else None
+    is_open = last and last.role == "person" and last.author == person and last.reply_to is None
+    return last if is_open else None
 
 
 def _unknown(message_id: str, channel: str) -> MessageUnknown:

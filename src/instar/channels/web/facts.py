@@ -75,4 +75,11 @@ def _states(fact: Fact, memory: Memory) -> bool:
 def _instead(fact: Fact, new: Memory | None) -> Fact | None:
     if new is None:
         return None
-    return replace(fact, text=new.text, value=new.value or new.text, learned_at=new.created_at)
+    return replace(
+        fact,
+        text=new.text,
+        value=new.value or new.text,
+        learned_at=new.created_at,
+        source_message_id=new.source_message_id,
+        source_channel=new.channel,
+    )

@@ -12,11 +12,11 @@ from starlette.responses import Response
 from instar.channels.web.facts import correct_profile, fact_id, forget_as_said, value_in
 from instar.channels.web.form import form_of
 from instar.channels.web.paging import part_of
-from instar.channels.web.site import Site, person_of, see_other, site_of
-from instar.core.errors import MemoryUnknown, RecordInvalid
-from instar.core.ids import MemoryId, PersonId
+from instar.channels.web.site import DEFAULT_CHANNEL, Site, person_of, see_other, site_of
+from instar.core.errors import MemoryUnknown
+from instar.core.ids import ChannelId, MemoryId, MessageId, PersonId
 from instar.core.limits import PAGE_MAX_MESSAGES
-from instar.core.records import Memory, Scope, checked_memory
+from instar.core.records import Memory, Message, Scope, checked_memory, checked_message
 from instar.stores.memories.port import Hit
 
 HITS_SHOWN = 20
@@ -48,15 +48,19 @@ async def memories_page(request: Request) -> Response:
 
 
 async def edit_memory(request: Request) -> Response:
-    """Correct a memory: the new text supersedes the old, which stays readable."""
+    """Correct a memory: the correction is said in its conversation, and supersedes the old, which stays readable."""
     site = site_of(request)
     form = await form_of(request)
     old = await _memory(site, form)
     text = form.get("text", "").strip()
     if text == old.text:
         return _back(form, old, "unchanged")
-    new = await _stored(old, _corrected(old, text, site), site)
+    said = _correction(old, text, by=person_of(request) or old.person, site=site)
+    new = _corrected(old, text, said)
+    await site.home.conversations.append(said)
+    await site.home.memories.supersede(old.id, new)
     await correct_profile(site.home, old, new)
+    await forget_as_said(site.home, old)
     return _back(form, new, "corrected")
 
 
@@ -69,13 +73,15 @@ async def pin_memory(request: Request) -> Response:
 
 
 async def forget_memory(request: Request) -> Response:
-    """Forget one memory, the same statement in the profile, and its message as a memory of its own."""
+    """Forget one memory and what it superseded, in the profile too, and their messages as memories of their own."""
     site = site_of(request)
     form = await form_of(request)
     memory = await _memory(site, form)
+    earlier = _chain(memory, _replaced(await _listing(site, memory.person)))
     await site.home.memories.forget(memory.id)
-    await correct_profile(site.home, memory, None)
-    await forget_as_said(site.home, memory)
+    for each in (memory, *earlier):
+        await correct_profile(site.home, each, None)
+        await forget_as_said(site.home, each)
     site.turns.drop_explanations()
     return _back(form, memory, "forgotten")
 
@@ -114,13 +120,19 @@ async def _memory(site: Site, form: dict[str, str]) -> Memory:
 
 
 def _newest_first(memories: Sequence[Memory]) -> list[Listed]:
+    replaced = _replaced(memories)
+    current = [memory for memory in memories if memory.superseded_by is None]
+    current.sort(key=lambda memory: (memory.pinned, memory.created_at or _LONG_AGO, memory.id), reverse=True)
+    return [Listed(memory=memory, earlier=tuple(_chain(memory, replaced))) for memory in current]
+
+
+def _replaced(memories: Sequence[Memory]) -> Mapping[MemoryId, Sequence[Memory]]:
+    """What each memory superseded."""
     replaced: dict[MemoryId, list[Memory]] = {}
     for memory in memories:
         if memory.superseded_by is not None:
             replaced.setdefault(memory.superseded_by, []).append(memory)
-    current = [memory for memory in memories if memory.superseded_by is None]
-    current.sort(key=lambda memory: (memory.pinned, memory.created_at or _LONG_AGO, memory.id), reverse=True)
-    return [Listed(memory=memory, earlier=tuple(_chain(memory, replaced))) for memory in current]
+    return replaced
 
 
 def _chain(memory: Memory, replaced: Mapping[MemoryId, Sequence[Memory]]) -> list[Memory]:
@@ -134,31 +146,36 @@ def _chain(memory: Memory, replaced: Mapping[MemoryId, Sequence[Memory]]) -> lis
     return chain
 
 
-def _corrected(old: Memory, text: str, site: Site) -> Memory:
-    """The person's own words in place of the old ones; its source stays, so that forgetting that forgets this."""
-    return checked_memory(
-        msgspec.structs.replace(
-            old,
-            id=MemoryId(site.ids.new()),
-            text=text,
-            value=value_in(text, like=old),
-            created_at=site.clock.now(),
-            superseded_by=None,
-            embedder=None,
-            vector=None,
+def _correction(old: Memory, text: str, *, by: str, site: Site) -> Message:
+    """What the correction says, as a message in the conversation of the memory: later answers quote this one."""
+    return checked_message(
+        Message(
+            id=MessageId(site.ids.new()),
+            channel=old.channel or ChannelId(DEFAULT_CHANNEL),
+            author=PersonId(by),
+            person=old.person,
+            text=f"Correction: {text}",
+            sent_at=site.clock.now(),
+            reply_to=old.source_message_id,
+            shared=old.shared,
         )
     )
 
 
-async def _stored(old: Memory, new: Memory, site: Site) -> Memory:
-    """Store a correction, where it can under the id a later word on the same matter looks for."""
-    expected_id = fact_id(new)
-    try:
-        return await site.home.memories.supersede(old.id, msgspec.structs.replace(new, id=expected_id or new.id))
-    except (MemoryUnknown, RecordInvalid):
-        if expected_id is None:
-            raise
-    return await site.home.memories.supersede(old.id, new)
+def _corrected(old: Memory, text: str, said: Message) -> Memory:
+    new = msgspec.structs.replace(
+        old,
+        id=MemoryId(said.id),
+        text=text,
+        value=value_in(text, like=old),
+        created_at=said.sent_at,
+        channel=said.channel,
+        source_message_id=said.id,
+        superseded_by=None,
+        embedder=None,
+        vector=None,
+    )
+    return checked_memory(msgspec.structs.replace(new, id=fact_id(new) or new.id))
 
 
 def _back(form: dict[str, str], memory: Memory, done: str) -> Response:

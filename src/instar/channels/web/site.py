@@ -26,6 +26,7 @@ from instar.core.records import plain
 from instar.core.settings import Settings
 
 PERSON_COOKIE: Final = "instar_person"
+DEFAULT_CHANNEL: Final = "web"
 _YEAR_S = 365 * 24 * 3600
 
 
