@@ -34,6 +34,7 @@ DIMENSIONS = 384
 CENTRES = 2_000
 CHANNELS = 5
 BATCH = 1_000
+SEALED_EVERY = 20  # batches; sealing is part of what keeping this much costs
 QUERIES = 40
 VOCABULARY = 30_000
 
@@ -112,8 +113,10 @@ async def measured(size: int, directory: Path) -> dict[str, float]:
     batches = [[rows.memory(n) for n in range(start, min(start + BATCH, size))] for start in range(0, size, BATCH)]
 
     async def ingest() -> None:
-        for batch in batches:
+        for number, batch in enumerate(batches, 1):
             await store.remember(batch)
+            if number % SEALED_EVERY == 0:
+                await store.engine.seal()
 
     async def search(scope: Scope, number: int) -> None:
         embedder.next = rows.query(number).tobytes()

@@ -203,3 +203,22 @@ async def test_an_index_that_loses_its_files_while_open_is_built_anew_in_memory(
     await store.remember([memory(3)])
     assert await found(store) == rows(0, 1, 2, 3)
     await store.close()
+
+
+async def test_sealing_changes_no_answer_before_or_after_reopening(kept: Path) -> None:
+    store = await opened(kept, epoch=2)
+    await store.remember([memory(number) for number in range(3, 40)])
+    await store.supersede(MemoryId("0003"), memory(40))
+    await store.forget(MemoryId("0004"))
+    expected = rows(*(number for number in range(41) if number not in {3, 4}))
+    assert await found(store) == expected
+    await store.engine.seal()
+    assert await found(store) == expected
+    await store.forget(MemoryId("0005"))
+    await store.close()
+    store = await opened(kept, epoch=3)
+    assert await found(store) == [each for each in expected if each != "0005"]
+    assert await store.remember([memory(4), memory(5)]) == 0
+    assert (await store.purge([b"0004", b"0005"])).found == 0
+    assert await found(store) == [each for each in expected if each != "0005"]
+    await store.close()

@@ -242,7 +242,9 @@ class Columns:
         return visible
 
     def _of_kinds(self, kinds: Sequence[MemoryKind]) -> Mask:
-        return np.isin(self._kind, [KINDS.index(kind) for kind in kinds])
+        wanted = np.zeros(len(KINDS) + 1, dtype=np.bool_)  # the last stands for slots without a memory, -1
+        wanted[[KINDS.index(kind) for kind in kinds]] = True
+        return wanted[self._kind]
 
     def _inside(self, slots: Slots, named: Sequence[Span]) -> Mask:
         inside = np.zeros(len(slots), dtype=np.bool_)
