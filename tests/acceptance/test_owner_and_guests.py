@@ -9,7 +9,15 @@ import sys
 import pytest
 
 import instar
-from instar.core.errors import HomeForeign, HomeMissing, HomeNewer, HomeReadOnly, OwnerLost, RecordTooLarge, VersionConflict
+from instar.core.errors import (
+    HomeForeign,
+    HomeMissing,
+    HomeNewer,
+    HomeReadOnly,
+    OwnerLost,
+    RecordTooLarge,
+    VersionConflict,
+)
 from instar.core.ids import PersonId
 from instar.core.records import Memory, Message, Profile, Scope
 
