@@ -274,16 +274,20 @@ class SegmentEngine:
 
     def _put(self, op: Op, seq: int) -> tuple[Table, bytes, Row | None]:
         state = self._state
-        version = state.version + 1 if op.version is None else op.version
-        state.version = max(state.version, version)
-        table = state.collection(op.collection).table
-        row = Row(op.key, version, seq, op.subject, op.value if isinstance(op, Put) else None)
+        version = op.version
+        if version is None:
+            version = state.version = state.version + 1
+        elif version > state.version:
+            state.version = version
+        table = state.collections[op.collection].table
+        row = Row(op.key, version, seq, op.subject, op.value if type(op) is Put else None)
         return table, op.key, table.put(row)
 
     def _replay(self, frame: Frame) -> None:
         before, ops = _decoder.decode(frame.payload)
         self._state.version = max(self._state.version, before)
         for op in ops:
+            self._state.collection(op.collection)
             self._put(op, frame.seq)
 
     def _is_news(self, op: Op) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 import errno
 import random
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Protocol
 
 import msgspec
@@ -71,11 +72,13 @@ class Journal:
         self._epoch = epoch
         self._random = randomness
         self._queue: list[Pending] = []
-        self._flushing: asyncio.Task[None] | None = None
+        self._buffered = 0
+        self._writing = False
+        self._drained: list[asyncio.Future[None]] = []
         self._timer: asyncio.Task[None] | None = None
         self._lost: HomeFull | None = None
         self._ballast_bytes = 0
-        self.poison: OSError | None = None
+        self.poison: BaseException | None = None
         self.log: LogWriter | None = None
         self.durable_seq = 0
         self.after_group: Callable[[], None] = lambda: None
@@ -86,24 +89,26 @@ class Journal:
         """Return the version when the transaction is durable. Raises `HomeFull` or `StorePoisoned`: then it is undone."""
         pending.waiter = asyncio.get_running_loop().create_future()
         self._queue.append(pending)
-        self._start_flush()
+        self._start()
         return await pending.waiter
 
     def buffer(self, pending: Pending) -> None:
         """Take the transaction along with the next group, 50 ms or 100 records from now at the latest."""
         self._queue.append(pending)
-        if sum(len(each.ops) for each in self._queue) >= BUFFERED_LOSS_WINDOW_RECORDS:
-            self._start_flush()
+        self._buffered += len(pending.ops)
+        if self._buffered >= BUFFERED_LOSS_WINDOW_RECORDS:
+            self._start()
         elif self._timer is None:
-            self._timer = asyncio.ensure_future(self._flush_later())
+            self._timer = asyncio.ensure_future(self._start_later())
 
     async def drain(self) -> None:
         """Return when everything that waits is durable. Raises what kept it from that."""
         self.raise_lost()
-        while self._queue or self._flushing is not None:
-            self._start_flush()
-            assert self._flushing is not None, "there is something to flush"
-            await asyncio.shield(self._flushing)
+        while self._queue or self._writing:
+            self._start()
+            drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._drained.append(drained)
+            await drained
         self.raise_poison()
         self.raise_lost()
 
@@ -175,36 +180,40 @@ class Journal:
 
     # --- groups ---------------------------------------------------------------------------------
 
-    def _start_flush(self) -> None:
-        if self._flushing is None:
-            self._flushing = asyncio.ensure_future(self._flush())
+    def _start(self) -> None:
+        """Begin writing with the loop's next turn, so that whoever commits in this one is in the group."""
+        if not self._writing:
+            self._writing = True
+            asyncio.get_running_loop().call_soon(self._next_group)
 
-    async def _flush_later(self) -> None:
+    async def _start_later(self) -> None:
         await self._clock.sleep(BUFFERED_LOSS_WINDOW_S)
         self._timer = None
         if self._queue:
-            self._start_flush()
+            self._start()
 
-    async def _flush(self) -> None:
-        """Write group after group until nothing waits."""
-        group: Sequence[Pending] = ()
-        try:
-            while self._queue:
-                group = self._take_group()
-                try:
-                    await self._worker.run(self._write, group)
-                except OSError as error:
-                    waiting, self._queue = [*group, *self._queue], []
-                    await self._fail(waiting, error)
-                else:
-                    self.durable_seq = group[-1].seq
-                    _acknowledge(group)
-                    self.after_group()
-        finally:
-            self._flushing = None
-            for pending in group:  # whatever ended this unforeseen, nobody waits for ever
-                if pending.waiter is not None:
-                    pending.waiter.cancel()
+    def _next_group(self) -> None:
+        """Write what waits; with nothing waiting, writing has ended."""
+        if self._queue:
+            group = self._take_group()
+            self._worker.start(lambda: self._write(group), lambda written: self._written(group, written))
+            return
+        self._writing = False
+        drained, self._drained = self._drained, []
+        for each in drained:
+            if not each.done():
+                each.set_result(None)
+
+    def _written(self, group: Sequence[Pending], written: Future[None]) -> None:
+        error = written.exception()
+        if error is None:
+            self.durable_seq = group[-1].seq
+            _acknowledge(group)
+            self.after_group()
+        else:
+            waiting, self._queue = [*group, *self._queue], []
+            self._fail(waiting, error)
+        self._next_group()
 
     def _take_group(self) -> Sequence[Pending]:
         count = size_bytes = 0
@@ -214,6 +223,7 @@ class Journal:
                 break
             count += 1
         group, self._queue = self._queue[:count], self._queue[count:]
+        self._buffered = 0 if not self._queue else self._buffered
         return group
 
     def _write(self, group: Sequence[Pending]) -> None:
@@ -227,13 +237,13 @@ class Journal:
 
     # --- failing --------------------------------------------------------------------------------
 
-    async def _fail(self, waiting: Sequence[Pending], error: OSError) -> None:
+    def _fail(self, waiting: Sequence[Pending], error: BaseException) -> None:
         self._applier.roll_back(waiting)
-        if not is_full(error):
+        if not (isinstance(error, OSError) and is_full(error)):
             self.poison = error
             _refuse(waiting, self._poisoned())
             return
-        released = any(each.may_use_ballast for each in waiting) and await self._worker.run(self.release_ballast)
+        released = any(each.may_use_ballast for each in waiting) and self.release_ballast()
         saved = [each for each in waiting if released and each.may_use_ballast]
         refused = [each for each in waiting if not (released and each.may_use_ballast)]
         for each in saved:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import msgspec
+
+UNFOLLOWED_MAX = 1_024  # rows written over and over are not kept for ever
+SORTED_TOGETHER = 8  # more new keys than this are sorted with the others, fewer are put in their places
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -32,19 +35,26 @@ class Table:
 
     def __init__(self) -> None:
         self.rows: dict[bytes, Row] = {}
-        self._keys: list[bytes] = []
+        self._sorted_keys: list[bytes] = []
+        self._new_keys: list[bytes] = []
+        """Not yet in their place: many writes between two scans are sorted at once."""
         self._versions: list[tuple[int, bytes]] = []
-        self._versions_sorted = True
+        self._unfollowed: list[Row] = []
+        """Not yet among the versions."""
         self._scans: set[Scanned] = set()
 
     def put(self, row: Row) -> Row | None:
         """Keep `row` as the newest of its key and return what it takes the place of."""
-        known = self.rows.get(row.key)
+        key = row.key
+        known = self.rows.get(key)
         if known is None:
-            self._insert_key(row.key)
-        self._disturb(row.key, known)
-        self.rows[row.key] = row
-        self._follow(row)
+            self._new_keys.append(key)
+        if self._scans:
+            self._disturb(key, known)
+        self.rows[key] = row
+        self._unfollowed.append(row)
+        if len(self._unfollowed) > UNFOLLOWED_MAX + len(self.rows):
+            self._follow()
         return known
 
     def restore(self, key: bytes, row: Row | None) -> None:
@@ -52,10 +62,11 @@ class Table:
         self._disturb(key, self.rows.get(key))
         if row is None:
             del self.rows[key]
-            del self._keys[bisect_left(self._keys, key)]
+            keys = self._keys
+            del keys[bisect_left(keys, key)]
         else:
             self.rows[key] = row
-        self._versions_sorted = False
+            self._unfollowed.append(row)
 
     def scan(self, start: bytes, stop: bytes | None, *, reverse: bool) -> Iterator[Row]:
         """Rows with start <= key < stop as they are now, whatever is written during the iteration."""
@@ -72,47 +83,60 @@ class Table:
 
     def since(self, version: int) -> Iterator[Row]:
         """Rows with a higher version, oldest first."""
-        if not self._versions_sorted or len(self._versions) > 2 * len(self.rows) + 64:
-            self._versions = sorted((row.version, row.key) for row in self.rows.values())
-            self._versions_sorted = True
+        self._follow()
+        last: Row | None = None
         for number, key in self._versions[bisect_left(self._versions, (version + 1, b"")) :]:
             row = self.rows.get(key)
-            if row is not None and row.version == number:
+            if row is not None and row.version == number and row is not last:
+                last = row
                 yield row
 
-    def keys(self) -> Sequence[bytes]:
+    @property
+    def _keys(self) -> list[bytes]:
         """Every key, in order."""
-        return self._keys
+        keys, new = self._sorted_keys, self._new_keys
+        if new:
+            in_order = len(new) == 1 and (not keys or keys[-1] < new[0])
+            if in_order or len(new) > SORTED_TOGETHER:
+                keys += new
+                if not in_order:
+                    keys.sort()
+            else:
+                for key in new:
+                    insort(keys, key)
+            self._new_keys = []
+        return keys
 
-    def _insert_key(self, key: bytes) -> None:
-        if self._keys and key < self._keys[-1]:
-            insort(self._keys, key)
-        else:
-            self._keys.append(key)
-
-    def _follow(self, row: Row) -> None:
-        if self._versions and row.version <= self._versions[-1][0]:
-            self._versions_sorted = False
-        self._versions.append((row.version, row.key))
+    def _follow(self) -> None:
+        """Bring the versions up to date; those that are no longer any row's are dropped once they are most of all."""
+        if not self._unfollowed:
+            return
+        self._versions += [(row.version, row.key) for row in self._unfollowed]
+        self._unfollowed = []
+        if len(self._versions) > 2 * len(self.rows) + UNFOLLOWED_MAX:
+            self._versions = [(row.version, row.key) for row in self.rows.values()]
+        self._versions.sort()
 
     def _disturb(self, key: bytes, row: Row | None) -> None:
         for scan in self._scans:
             scan.before.setdefault(key, row)
 
     def _keys_up(self, start: bytes, stop: bytes | None) -> Iterator[bytes]:
-        at = bisect_left(self._keys, start)
-        while at < len(self._keys):
-            key = self._keys[at]
+        keys = self._keys
+        at = bisect_left(keys, start)
+        while at < len(keys):
+            key = keys[at]
             if stop is not None and key >= stop:
                 return
             yield key
-            at = at + 1 if at < len(self._keys) and self._keys[at] == key else bisect_right(self._keys, key)
+            at = at + 1 if at < len(keys) and keys[at] == key else bisect_right(keys, key)
 
     def _keys_down(self, start: bytes, stop: bytes | None) -> Iterator[bytes]:
-        at = len(self._keys) if stop is None else bisect_left(self._keys, stop)
+        keys = self._keys
+        at = len(keys) if stop is None else bisect_left(keys, stop)
         while at > 0:
-            key = self._keys[at - 1]
+            key = keys[at - 1]
             if key < start:
                 return
             yield key
-            at = at - 1 if at <= len(self._keys) and self._keys[at - 1] == key else bisect_left(self._keys, key)
+            at = at - 1 if at <= len(keys) and keys[at - 1] == key else bisect_left(keys, key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 Result = TypeVar("Result")
@@ -24,7 +24,24 @@ class Worker:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: work(*given, **named))
 
+    def start(self, work: Callable[[], Result], done: Callable[[Future[Result]], None]) -> None:
+        """Run `work` and then, on the event loop, `done`. Half the cost of `run`, for the path of every commit."""
+        loop = asyncio.get_running_loop()
+        if self._thread is None:
+            done(_at_once(work))
+            return
+        self._thread.submit(work).add_done_callback(lambda done_: loop.call_soon_threadsafe(done, done_))
+
     def close(self) -> None:
         """End the thread when its work is done."""
         if self._thread is not None:
             self._thread.shutdown()
+
+
+def _at_once(work: Callable[[], Result]) -> Future[Result]:
+    future: Future[Result] = Future()
+    try:
+        future.set_result(work())
+    except OSError as error:
+        future.set_exception(error)
+    return future
