@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from instar.agent.reply import Responder
 from instar.agent.turn import Agent
 from instar.channels.web import serve, web_app
 from instar.core.clock import SystemClock
+from instar.core.records import Responder
 from instar.core.settings import Settings
 from instar.embeddings.hashing import HashingEmbedder
 from instar.models.port import ChatModel

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from instar.core.errors import MessageUnknown
-from instar.core.records import Message
+from instar.core.records import Message, MessageRef
 from instar.stores.conversations.embedded import EmbeddedConversationStore
 from instar.stores.movable_contract import everything
 from instar.testing.backends import EmbeddedBackend
@@ -45,7 +45,7 @@ from_the_agent = st.builds(
     text=st.text(max_size=8),
     person=st.none() | PEOPLE,
     reply_to=st.none() | IDS,
-    citations=st.lists(IDS, max_size=2).map(tuple),
+    citations=st.lists(st.builds(MessageRef, CHANNELS, IDS), max_size=2).map(tuple),
     variant=st.sampled_from([0, 0, 1, 12]),
 )
 messages = from_people | from_the_agent
@@ -93,14 +93,13 @@ class ConversationsMachine(RuleBasedStateMachine):
         self.stored[message.channel, position] = answer.message
 
     def resting_on(self, gone: list[Message]) -> list[Message]:
-        """Agent's messages that cite one of these, or answer one in its channel."""
-        ids = {message.id for message in gone}
+        """Agent's messages that cite or answer one of these."""
         places = {(message.channel, message.id) for message in gone}
         return [
             message
             for message in self.stored.values()
             if message.role == "agent"
-            and (ids & set(message.citations) or (message.channel, message.reply_to) in places)
+            and places & {(message.channel, message.reply_to), *((each.channel, each.id) for each in message.citations)}
         ]
 
     def in_order(self) -> list[Message]:

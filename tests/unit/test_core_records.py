@@ -13,6 +13,7 @@ from instar.core.errors import RecordInvalid, RecordTooLarge, ScopeMissing
 from instar.core.records import (
     Memory,
     Message,
+    MessageRef,
     Profile,
     Scope,
     checked_memory,
@@ -165,5 +166,5 @@ def test_printed_times_are_rfc_3339_in_utc():
 
 
 def test_a_printed_value_is_json_and_reads_back_as_itself():
-    value = message(sent_at=AT, attachments=("a", "b"), citations=("m0",))
+    value = message(sent_at=AT, attachments=("a", "b"), citations=(MessageRef("c", "m0"),))
     assert msgspec.convert(json.loads(json.dumps(plain(value))), Message) == value

@@ -27,21 +27,9 @@ async def citations_of(stores: Stores, evidence: Sequence[Evidence]) -> tuple[Ci
 
 
 async def citations_kept(stores: Stores, reply: Message) -> tuple[Citation, ...]:
-    """The citations of a stored reply, which names messages without their channel.
-
-    Looked for in the reply's own channel first, then in the others by id, among what its reader may see.
-    """
-    found: list[Citation] = []
-    elsewhere: Sequence[str] | None = None
-    for message_id in reply.citations:
-        message = await stores.conversations.get(reply.channel, message_id)
-        if message is None or not _readable(message, reply):
-            elsewhere = elsewhere or [each.channel for each in await stores.conversations.channels()]
-            options = [await stores.conversations.get(channel, message_id) for channel in elsewhere]  # type: ignore[arg-type]
-            message = next((each for each in options if each is not None and _readable(each, reply)), None)
-        if message is not None:
-            found.append(_citation(message))
-    return tuple(found)
+    """The citations of a stored reply; a message deleted since is not cited any more."""
+    cited = [await stores.conversations.get(each.channel, each.id) for each in reply.citations]
+    return tuple(_citation(message) for message in cited if message is not None)
 
 
 def attributed(text: str, evidence: Sequence[Evidence]) -> list[Evidence]:
@@ -52,10 +40,6 @@ def attributed(text: str, evidence: Sequence[Evidence]) -> list[Evidence]:
 
 def _rests_on(said: set[str], told: set[str]) -> bool:
     return len(told & said) >= _ATTRIBUTED_STEMS_MIN and len(told & said) >= _ATTRIBUTED_SHARE * len(told)
-
-
-def _readable(message: Message, reply: Message) -> bool:
-    return message.shared or reply.person in (message.author, message.person)
 
 
 def _citation(message: Message) -> Citation:

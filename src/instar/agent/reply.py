@@ -8,16 +8,8 @@ import blake3
 import msgspec
 
 from instar.core.ids import ChannelId, MessageId
-from instar.core.records import Message
+from instar.core.records import Message, Responder
 from instar.stores.memories.port import Hit
-
-
-class Responder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who made the reply."""
-
-    kind: str
-    """Either "model", "extractive" or "scripted"."""
-    name: str
 
 
 class Citation(msgspec.Struct, frozen=True, kw_only=True):

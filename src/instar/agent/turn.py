@@ -23,13 +23,13 @@ from instar.agent.facts import Told, asks_to_forget, told_in
 from instar.agent.forgetting import Forgotten, forget_on_request
 from instar.agent.recall import Recall, last_topic, recall
 from instar.agent.remember import remember
-from instar.agent.reply import Citation, Recalled, Replied, Reply, ReplyDelta, Responder, TurnEvent, reply_id_of
+from instar.agent.reply import Citation, Recalled, Replied, Reply, ReplyDelta, TurnEvent, reply_id_of
 from instar.agent.running import Running
 from instar.agent.stores import Stores
 from instar.core.clock import Clock, IdSource, SystemClock, UlidSource
 from instar.core.errors import MessageUnknown, ModelError, ModelReplyInvalid, NotFound, RecordInvalid
 from instar.core.ids import ChannelId, MessageId, PersonId
-from instar.core.records import Message, checked_message
+from instar.core.records import Message, MessageRef, Responder, checked_message
 from instar.core.settings import AgentSettings
 from instar.models.extractive import ExtractiveResponder
 from instar.models.port import ChatModel, Cited, Evidence, Finished, Request, TextDelta
@@ -182,13 +182,13 @@ class Agent:
                 id=reply_id_of(message.channel, message.id),
                 channel=message.channel,
                 author=PersonId(self._settings.name),
-                author_name=draft.responder.name,
                 role="agent",
                 person=message.author,
                 text=draft.text,
                 sent_at=self._clock.now(),
                 reply_to=message.id,
-                citations=tuple(dict.fromkeys(each.message_id for each in draft.citations)),
+                citations=tuple(MessageRef(each.channel, each.message_id) for each in draft.citations),
+                responder=draft.responder,
                 shared=message.shared,
             )
         )
@@ -216,12 +216,12 @@ class Agent:
         await asyncio.wait({generation})
         if not running.shown_text().strip():
             raise Stopped
-        responder = Responder(kind=self._model.kind, name=self._model.name)
+        responder = self._responder()
         return await self._drafted(running.shown_text(), responder, request.evidence, cited)
 
     async def _spoken(self, request: Request, running: Running, cited: list[int]) -> tuple[str, Responder]:
         pieces: list[str] = []
-        responder = Responder(kind=self._model.kind, name=self._model.name)
+        responder = self._responder()
         async with aclosing(self._model.stream(request)) as events:  # type: ignore[type-var]
             async for event in events:
                 if isinstance(event, TextDelta) and event.text:
@@ -324,15 +324,12 @@ class Agent:
             reply=stored.text,
             reply_id=stored.id,
             message_id=message.id,
-            responder=self._responder_named(stored.author_name or stored.author),
+            responder=stored.responder or self._responder(),
             citations=await citations_kept(self._home, stored),
         )
 
-    def _responder_named(self, name: str) -> Responder:
-        if name == self._model.name:
-            return Responder(kind=self._model.kind, name=name)
-        extractive = ExtractiveResponder()
-        return Responder(kind=extractive.kind if name == extractive.name else "model", name=name)
+    def _responder(self) -> Responder:
+        return Responder(kind=self._model.kind, name=self._model.name)
 
 
 async def _last(events: AsyncGenerator[TurnEvent, None]) -> Reply:

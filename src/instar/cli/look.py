@@ -12,7 +12,7 @@ from instar.cli.frame import Frame, command
 from instar.core.errors import ChannelUnknown, PersonUnknown
 from instar.core.ids import ChannelId, MemoryId, PersonId
 from instar.core.limits import PAGE_MAX_MESSAGES
-from instar.core.records import Memory, MemoryKind, Message, Scope
+from instar.core.records import Memory, MemoryKind, Message, MessageRef, Responder, Scope
 from instar.stores.conversations.port import Cursor
 from instar.stores.home import Home
 from instar.stores.memories.port import Why
@@ -38,7 +38,8 @@ class MessageLine(msgspec.Struct, frozen=True, kw_only=True):
     author_name: str | None
     person: str | None
     edited_at: object
-    citations: tuple[str, ...]
+    citations: tuple[MessageRef, ...]
+    responder: Responder | None
     hidden: bool
     variant: int
     shared: bool

@@ -47,6 +47,21 @@ MemoryKind = Literal["fact", "note", "episode", "block"]
 finding again, as it was said. `block`: a standing text carried over from another agent."""
 
 
+class MessageRef(msgspec.Struct, frozen=True):
+    """Names a message from anywhere: ids alone are unique only within their channel."""
+
+    channel: ChannelId
+    id: MessageId
+
+
+class Responder(msgspec.Struct, frozen=True, kw_only=True):
+    """Who made a reply."""
+
+    kind: str
+    """Either "model", "extractive" or "scripted"."""
+    name: str
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One utterance in one channel. Identity: channel, id and variant."""
 
@@ -66,8 +81,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     edited_at: datetime | None = None
     reply_to: MessageId | None = None
     attachments: tuple[str, ...] = ()
-    citations: tuple[MessageId, ...] = ()
+    citations: tuple[MessageRef, ...] = ()
     """On an agent's message: the messages it quotes. Erasing one of those erases this one."""
+    responder: Responder | None = None
+    """On a reply made here: who made it."""
     selected: bool = True
     """False for a branch or swipe that the conversation did not go on from."""
     hidden: bool = False

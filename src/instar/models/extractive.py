@@ -2,7 +2,7 @@
 """The responder without a language model: it answers by quoting what was recalled, and cites it.
 
 It writes nothing of its own but the frame around a quotation. When nothing recalled answers a question it
-says so. Every reply ends with one line that says what it is and how to connect a language model.
+says so. The first reply a conversation shows ends with one line on what answers and how to connect a model.
 """
 
 from __future__ import annotations
@@ -69,11 +69,17 @@ class ExtractiveResponder:
             yield Cited(answer.cited)
         for piece in re.findall(r"\S+\s*", answer.text):
             yield TextDelta(piece)
-        yield TextDelta(f"\n{CLOSING}")
+        if not _said_before(request):
+            yield TextDelta(f"\n{CLOSING}")
         yield Finished(reason="stop", responder_kind=self.kind, responder_name=self.name)
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def _said_before(request: Request) -> bool:
+    """True when the conversation, as far as it is seen, already says what answers here."""
+    return any(message.role == "assistant" and CLOSING in message.content for message in request.messages)
 
 
 def answered(request: Request) -> Answer:

@@ -627,7 +627,7 @@ class ErasureTakesSameIdsElsewhere(_Conversations):
     def _resting_on(self, message: Message) -> Iterator[Message]:
         yield from super()._resting_on(message)
         for other in self._all(None, None):
-            if other.role == "agent" and other.reply_to == message.id:
+            if other.role == "agent" and message.id in (other.reply_to, *(each.id for each in other.citations)):
                 yield other
 
 
@@ -713,7 +713,7 @@ CONVERSATION_LIARS: dict[str, Liar] = {
             ErasureLeavesCitingReplies: ("test_erasing_a_person_takes_the_replies_that_cite_them_from_any_channel"),
             ErasureDoesNotFollowCitations: ("test_erasing_a_person_takes_replies_that_cite_replies_that_cite_them"),
             ErasureTakesTheWholeChannel: "test_erasing_a_person_leaves_everything_else",
-            ErasureTakesSameIdsElsewhere: "test_erasing_a_person_leaves_everything_else",
+            ErasureTakesSameIdsElsewhere: "test_a_reply_that_cites_a_message_of_the_same_id_elsewhere_stays",
             ErasureNamesOnlyTheirOwn: "test_erasure_names_every_message_it_took",
             ErasureLeavesTheIndex: "test_the_bytes_of_an_erased_person_leave_at_the_next_purge",
             ErasureBarsThePerson: "test_someone_erased_may_write_again",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from instar.models.extractive import ASKED_SCORE, CLOSING, ExtractiveResponder, answered, to_second_person
@@ -137,3 +138,11 @@ async def test_the_stream_cites_first_speaks_says_what_it_is_and_finishes_last()
     text = "".join(event.text for event in events if isinstance(event, TextDelta))
     assert text.endswith(f"\n{CLOSING}")
     assert "not a language model" in CLOSING
+
+
+async def test_what_it_is_is_said_once_in_the_conversation_it_sees() -> None:
+    request = asked("Where is the spare key?", told("The spare key hangs behind the meter."))
+    earlier = ChatMessage(role="assistant", content=f"Hello.\n{CLOSING}")
+    request = msgspec.structs.replace(request, messages=(earlier, *request.messages))
+    events = [event async for event in ExtractiveResponder().stream(request)]
+    assert CLOSING not in "".join(event.text for event in events if isinstance(event, TextDelta))

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from instar.agent.reply import Recalled, Replied, Reply, ReplyDelta, Responder, TurnEvent
+from instar.agent.reply import Recalled, Replied, Reply, ReplyDelta, TurnEvent
 from instar.channels.web import web_app
 from instar.core.clock import ManualClock, UlidSource
 from instar.core.errors import ModelError
 from instar.core.ids import ChannelId, MessageId, PersonId
-from instar.core.records import Message
+from instar.core.records import Message, Responder
 from instar.core.settings import Settings
 from instar.embeddings.hashing import HashingEmbedder
 from instar.stores.home import Home, open_home

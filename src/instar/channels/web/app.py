@@ -14,7 +14,6 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from instar.agent.reply import Responder
 from instar.channels.web import chat, history, memories, people, status
 from instar.channels.web.guard import Guard
 from instar.channels.web.ports import Talker, WebHome
@@ -23,6 +22,7 @@ from instar.channels.web.site import Site, on_error, refusal, templates
 from instar.channels.web.turns import FAULT, Turns
 from instar.core.clock import Clock, IdSource, SystemClock, UlidSource
 from instar.core.errors import InstarError
+from instar.core.records import Responder
 from instar.core.settings import Settings
 from instar.models.extractive import ExtractiveResponder
 

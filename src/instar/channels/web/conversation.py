@@ -107,7 +107,7 @@ async def shown(site: Site, message: Message, *, question: str = "") -> Shown:
         citations=reply.citations if reply else await citations_kept(site.home, message),
         recalled=recalled.hits if recalled else None,
         question=question,
-        responder=message.author_name if message.role == "agent" else None,
+        responder=message.responder.name if message.responder else None,
     )
 
 

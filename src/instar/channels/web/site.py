@@ -13,7 +13,6 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from instar.agent.reply import Responder
 from instar.channels.web.ports import WebHome
 from instar.channels.web.prose import prose
 from instar.channels.web.refusal import error_json, status_of
@@ -22,7 +21,7 @@ from instar.channels.web.turns import Turns
 from instar.core.clock import Clock, IdSource
 from instar.core.errors import InstarError, RecordInvalid
 from instar.core.limits import PERSON_ID_MAX_BYTES
-from instar.core.records import plain
+from instar.core.records import Responder, plain
 from instar.core.settings import Settings
 
 PERSON_COOKIE: Final = "instar_person"

@@ -13,7 +13,7 @@ import pytest
 from instar.core.errors import MessageUnknown, RecordInvalid, RecordTooLarge
 from instar.core.ids import AGENT, ChannelId, MessageId, PersonId
 from instar.core.limits import MESSAGE_TEXT_MAX_BYTES
-from instar.core.records import Message
+from instar.core.records import Message, MessageRef, Responder
 from instar.stores.conversations.port import ConversationStore, Cursor
 from instar.stores.movable_contract import Backend, MovableContract
 
@@ -33,6 +33,11 @@ def reply(id_: str, text: str = "indeed", **fields: Any) -> Message:
     return message(id_, text, **{"author": AGENT, "role": "agent", **fields})
 
 
+def cited(channel: ChannelId, *ids: str) -> tuple[MessageRef, ...]:
+    """References to messages of a channel."""
+    return tuple(MessageRef(channel, MessageId(id_)) for id_ in ids)
+
+
 def full_message() -> Message:
     """A message with every field set to something its default is not."""
     return Message(
@@ -48,7 +53,8 @@ def full_message() -> Message:
         edited_at=NOON + timedelta(microseconds=1),
         reply_to=MessageId("q"),
         attachments=("a.png", "b ü.pdf"),
-        citations=(MessageId("q"), MessageId("r")),
+        citations=cited(YARD, "q", "r"),
+        responder=Responder(kind="model", name="Ω 8b"),
         selected=False,
         hidden=True,
         variant=3,
@@ -500,6 +506,13 @@ class ConversationsContract(MovableContract[ConversationStore]):
         assert list((await store.erase_person(PersonId("nobody"))).messages) == []
         assert await store.digest() == digest
 
+    async def test_a_reply_that_cites_a_message_of_the_same_id_elsewhere_stays(self, store: ConversationStore) -> None:
+        bobs = message("1", "of bob", author=BOB, channel=YARD)
+        resting = reply("r", channel=YARD, person=BOB, reply_to="1", citations=cited(YARD, "1"))
+        await store.append_many([message("1", "of ada"), bobs, resting])
+        assert list((await store.erase_person(ADA)).messages) == [(HALL, "1")]
+        assert ids(await store.page(channel=YARD)) == ["1", "r"]
+
     async def test_the_bytes_of_an_erased_person_leave_at_the_next_purge(
         self, store: Any, backend: Backend[Any]
     ) -> None:
@@ -534,10 +547,22 @@ class ConversationsContract(MovableContract[ConversationStore]):
                 message("a1", "canary one"),
                 reply("r-ada", "canary two", person=ADA, reply_to="a1"),
                 message("b1", "of bob", author=BOB),
-                reply("r-bob", "to bob", person=BOB, reply_to="b1", citations=("b1",)),
+                reply("r-bob", "to bob", person=BOB, reply_to="b1", citations=cited(HALL, "b1")),
                 message("a2", "canary three", channel=YARD),
                 message("b2", "bob in the yard", author=BOB, channel=YARD),
-                reply("r-cites-ada", "canary four", channel=YARD, person=BOB, citations=("b2", "a1")),
-                reply("r-cites-the-reply", "canary four again", channel=YARD, person=BOB, citations=("r-cites-ada",)),
+                reply(
+                    "r-cites-ada",
+                    "canary four",
+                    channel=YARD,
+                    person=BOB,
+                    citations=(*cited(YARD, "b2"), *cited(HALL, "a1")),
+                ),
+                reply(
+                    "r-cites-the-reply",
+                    "canary four again",
+                    channel=YARD,
+                    person=BOB,
+                    citations=cited(YARD, "r-cites-ada"),
+                ),
             ]
         )

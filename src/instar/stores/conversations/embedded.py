@@ -16,7 +16,7 @@ import msgspec
 
 from instar.core.errors import MessageUnknown, StoreCorrupt
 from instar.core.ids import ChannelId, MessageId, PersonId
-from instar.core.records import Durability, Message, Record, Role, checked_message
+from instar.core.records import Durability, Message, MessageRef, Record, Role, checked_message
 from instar.stores.conversations.port import (
     Appended,
     ChannelSummary,
@@ -47,10 +47,10 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rest(msgspec.Struct, frozen=True, kw_only=True):
-    """That an agent's message rests on another. Key: id of the other, channel, position."""
+    """That an agent's message rests on another. Key: channel and id of the other, channel, position."""
 
     cited: bool
-    """True: quoted, from whatever channel. False: answered, so both stand in one channel."""
+    """True: it quotes the other. False: it only answers it."""
 
 
 class Top(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +60,6 @@ class Top(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _places = msgspec.msgpack.Decoder(Place)
-_rests = msgspec.msgpack.Decoder(Rest)
 _tops = msgspec.msgpack.Decoder(Top)
 
 
@@ -272,12 +271,10 @@ class EmbeddedConversationStore(EmbeddedMovable[Message]):
         return list(found.values())
 
     def _resting_on(self, message: Message) -> Iterator[Message]:
-        # A citation names no channel. Of two messages with one id either may be meant, and forgetting wins.
-        start, stop = prefix_range(message.id)
+        start, stop = prefix_range(message.channel, message.id)
         for entry in self.engine.scan(RESTING, start=start, stop=stop):
-            _, channel, digits = parts_of(entry.key)
-            if channel == message.channel or _rest(entry).cited:
-                yield self._at(ChannelId(channel), int(digits))
+            _, _, channel, digits = parts_of(entry.key)
+            yield self._at(ChannelId(channel), int(digits))
 
     def _variants(self, channel: ChannelId, message_id: MessageId) -> list[Message]:
         start, stop = prefix_range(channel, message_id)
@@ -348,7 +345,7 @@ class EmbeddedConversationStore(EmbeddedMovable[Message]):
             (PLACES, key_of(message.channel, message.id, str(message.variant)), place),
             *((BY_PERSON, key_of(person, message.channel, digits), part) for person in people),
             *(
-                (RESTING, key_of(other, message.channel, digits), Rest(cited=cited))
+                (RESTING, key_of(other.channel, other.id, message.channel, digits), Rest(cited=cited))
                 for other, cited in _rests_on(message).items()
             ),
         ]
@@ -373,12 +370,12 @@ def identity(message: Message) -> Identity:
     return message.channel, message.id, message.variant
 
 
-def _rests_on(message: Message) -> Mapping[MessageId, bool]:
+def _rests_on(message: Message) -> Mapping[MessageRef, bool]:
     """The messages an agent's message rests on; True for those it cites, False for the one it only answers."""
     if message.role != "agent":
         return {}
-    answered = {message.reply_to: False} if message.reply_to else {}
-    return {**answered, **dict.fromkeys(message.citations, True)}
+    answered = {MessageRef(message.channel, message.reply_to): False} if message.reply_to else {}
+    return answered | dict.fromkeys(message.citations, True)
 
 
 def _position_key(channel: ChannelId, position: int) -> bytes:
@@ -396,11 +393,6 @@ def _behind(key: bytes) -> bytes:
 def _place(entry: Entry) -> Place:
     assert entry.value is not None, "the entry is live"
     return decoded(_places, entry.value, "a message's place")
-
-
-def _rest(entry: Entry) -> Rest:
-    assert entry.value is not None, "the entry is live"
-    return decoded(_rests, entry.value, "what a message rests on")
 
 
 def _top(entry: Entry) -> Top:
