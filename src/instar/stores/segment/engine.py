@@ -205,6 +205,11 @@ class SegmentEngine:
         await self._upkeep.seal()
         self._seal_failure = None
 
+    async def verify(self) -> Sequence[str]:
+        """Read every sealed file and check it against its name; one sentence for each that is damaged."""
+        self._refuse_closed()
+        return await self._upkeep.verify()
+
     async def purge(self, needles: Sequence[bytes]) -> Purged:
         self._refuse_writes()
         return await self._upkeep.purge(needles)

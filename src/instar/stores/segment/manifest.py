@@ -6,6 +6,7 @@ and linked to its number, which fails when the number is taken: so two writers c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import google_crc32c
@@ -17,6 +18,7 @@ from instar.stores.segment.files import Files
 FORMAT = 1
 DIRECTORY = "manifest"
 TEMPORARY = "manifest/new"
+_NAME = re.compile(r"[0-9]{20}\.json")
 
 
 class SegmentFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +87,7 @@ def newest(files: Files) -> Found:
     """The newest manifest that checks; the one of an empty store when there is none. Raises `HomeNewer`."""
     damaged: list[str] = []
     for path in reversed(paths(files)):
-        manifest = _decode(bytes(files.read(path)), path)
+        manifest = decode(bytes(files.read(path)), path)
         if manifest is not None:
             return Found(manifest=manifest, damaged=damaged)
         damaged.append(path)
@@ -94,7 +96,7 @@ def newest(files: Files) -> Found:
 
 def paths(files: Files) -> Sequence[str]:
     """Every manifest, oldest first."""
-    return [f"{DIRECTORY}/{name}" for name in files.list(DIRECTORY) if name.endswith(".json")]
+    return [f"{DIRECTORY}/{name}" for name in files.list(DIRECTORY) if _NAME.fullmatch(name)]
 
 
 def write(files: Files, manifest: Manifest) -> None:
@@ -118,7 +120,8 @@ def _encode(manifest: Manifest) -> bytes:
     return line + b'\n{"crc32c":"%08x"}\n' % google_crc32c.value(line)
 
 
-def _decode(data: bytes, path: str) -> Manifest | None:
+def decode(data: bytes, path: str) -> Manifest | None:
+    """A manifest from its file; None when it does not check. Raises `HomeNewer`."""
     line, _, rest = data.partition(b"\n")
     if rest != b'{"crc32c":"%08x"}\n' % google_crc32c.value(line):
         return None

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from instar.core.errors import Fenced
+from instar.core.errors import Fenced, StoreCorrupt
 from instar.core.limits import BUCKETS, FRAME_MAX_BYTES, MANIFESTS_KEPT, MIB
 from instar.stores.movable import Purged
 from instar.stores.segment import manifest
@@ -34,6 +34,7 @@ from instar.stores.segment.worker import Worker
 UNMERGED_MAX = 4  # segments of a collection before they are merged: a key that is absent costs each a probe
 MERGE_ALL_SHARE = 4  # the merged segments are rewritten once the others have a quarter of their bytes
 PARTED_MIN_BYTES = 8 * MIB  # below this a rewrite of everything takes less than a second
+WORDS_DIRECTORY = "cache/words"  # files of a search index that the store's owner keeps beside the row caches
 BLOCKS_MAX_BYTES = 16 * MIB  # of unpacked rows; the resident part of sealed state
 
 
@@ -207,6 +208,20 @@ class Upkeep:
         known = self._state.manifest.fields
         return {name: columns_of(struct, known.get(name, {})) for name, struct in self._state.structs.items()}
 
+    async def verify(self) -> Sequence[str]:
+        """Read every segment and check it against its name; one sentence for each that is damaged."""
+        async with self._one_at_a_time:
+            return await self._background.run(self._verified)
+
+    def _verified(self) -> Sequence[str]:
+        damaged = []
+        for info in self._state.manifest.segments:
+            try:
+                read_segment(self._files, info)
+            except StoreCorrupt as error:
+                damaged.append(f"{error.what}: {error.why}")
+        return damaged
+
     # --- compaction -----------------------------------------------------------------------------
 
     async def _compact(self) -> None:
@@ -360,40 +375,18 @@ class Upkeep:
     def _make(self, jobs: Mapping[str, Encode]) -> Sequence[SegmentFile]:
         with _open(self._new_sealer()) as sealer:
             return [
-                self._stored(name, segment, merged=False)
+                store_segment(self._files, name, segment, merged=False)
                 for name, job in jobs.items()
                 for segment in _made(sealer, job)
             ]
 
     def _make_each(self, name: str, jobs: Sequence[Callable[[], Merge]], *, merged: bool) -> Sequence[SegmentFile]:
         with _open(self._new_sealer()) as sealer:
-            return [self._stored(name, segment, merged=merged) for job in jobs for segment in _made(sealer, job())]
-
-    def _stored(self, name: str, segment: Segment, *, merged: bool) -> SegmentFile:
-        """Put a segment where its hash says; durable, with its name, when this returns."""
-        info = SegmentFile(
-            collection=name,
-            bucket=segment.bucket,
-            merged=merged,
-            digest=segment.digest,
-            rows=segment.rows,
-            tombstones=segment.tombstones,
-            bytes=len(segment.parquet),
-        )
-        self._files.make_directory(info.directory)
-        temporary = f"{info.directory}/new"
-        with contextlib.suppress(FileNotFoundError):
-            self._files.unlink(temporary)
-        file = self._files.create(temporary)
-        try:
-            file.write(0, segment.parquet)
-            file.sync()
-        finally:
-            file.close()
-        self._files.rename(temporary, info.path)
-        self._files.sync_directory(info.directory)
-        write_cache(self._files, info, segment.cache)
-        return info
+            return [
+                store_segment(self._files, name, segment, merged=merged)
+                for job in jobs
+                for segment in _made(sealer, job())
+            ]
 
     async def _install(
         self,
@@ -429,8 +422,9 @@ class Upkeep:
             ) from error
         self._state.manifest = state
         self._show(state.segments)
-        needed = state.segments if keep == 1 else [*state.segments, *before.segments]
-        await self._background.run(sweep, self._files, state, needed, keep=keep)
+        purged = keep == 1
+        needed = state.segments if purged else [*state.segments, *before.segments]
+        await self._background.run(sweep, self._files, state, needed, keep=keep, forget_damaged=purged)
 
     def _show(self, segments: Sequence[SegmentFile]) -> None:
         """Let reads see these segments, newest first."""
@@ -446,7 +440,36 @@ class Upkeep:
         return SealedSegment(info, self._files, self._state.blocks, self._new_sealer, read_only=self._state.read_only)
 
 
-def sweep(files: Files, state: Manifest, needed: Sequence[SegmentFile], *, keep: int) -> None:
+def store_segment(files: Files, name: str, segment: Segment, *, merged: bool) -> SegmentFile:
+    """Put a segment where its hash says; durable, with its name, when this returns."""
+    info = SegmentFile(
+        collection=name,
+        bucket=segment.bucket,
+        merged=merged,
+        digest=segment.digest,
+        rows=segment.rows,
+        tombstones=segment.tombstones,
+        bytes=len(segment.parquet),
+    )
+    files.make_directory(info.directory)
+    temporary = f"{info.directory}/new"
+    with contextlib.suppress(FileNotFoundError):
+        files.unlink(temporary)
+    file = files.create(temporary)
+    try:
+        file.write(0, segment.parquet)
+        file.sync()
+    finally:
+        file.close()
+    files.rename(temporary, info.path)
+    files.sync_directory(info.directory)
+    write_cache(files, info, segment.cache)
+    return info
+
+
+def sweep(
+    files: Files, state: Manifest, needed: Sequence[SegmentFile], *, keep: int, forget_damaged: bool = False
+) -> None:
     """Unlink logs that are sealed, segments and caches that are not `needed`, and manifests beyond `keep`."""
     digests = {segment.digest for segment in needed}
     doomed = [path for path in paths_of(files) if path.startswith("wal/") and path < state.log]
@@ -456,6 +479,8 @@ def sweep(files: Files, state: Manifest, needed: Sequence[SegmentFile], *, keep:
         if path.endswith((".parquet", ".rows", "/new")) and path.rpartition("/")[2].partition(".")[0] not in digests
     ]
     doomed += manifest.paths(files)[:-keep]
+    if forget_damaged:
+        doomed += [f"damaged/{name}" for name in files.list("damaged")]
     for path in doomed:
         files.unlink(path)
     for directory in sorted({path.rpartition("/")[0] for path in doomed}):
@@ -465,9 +490,9 @@ def sweep(files: Files, state: Manifest, needed: Sequence[SegmentFile], *, keep:
 def paths_of(files: Files) -> Sequence[str]:
     """Every file of a store."""
     found = [name for name in files.list("") if name == BALLAST]
-    found += [
-        f"{directory}/{name}" for directory in ("wal", manifest.DIRECTORY, "cache") for name in files.list(directory)
-    ]
+    directories = ("wal", manifest.DIRECTORY, "cache", WORDS_DIRECTORY)
+    found += [f"{directory}/{name}" for directory in directories for name in files.list(directory)]
+    found = [path for path in found if path != WORDS_DIRECTORY]
     for collection in files.list("seg"):
         for bucket in files.list(f"seg/{collection}"):
             found += [f"seg/{collection}/{bucket}/{name}" for name in files.list(f"seg/{collection}/{bucket}")]
