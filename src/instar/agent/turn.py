@@ -222,7 +222,7 @@ class Agent:
     async def _spoken(self, request: Request, running: Running, cited: list[int]) -> tuple[str, Responder]:
         pieces: list[str] = []
         responder = self._responder()
-        async with aclosing(self._model.stream(request)) as events:  # type: ignore[type-var]
+        async with aclosing(self._model.stream(request)) as events:
             async for event in events:
                 if isinstance(event, TextDelta) and event.text:
                     pieces.append(event.text)

@@ -36,8 +36,20 @@ async def serve(frame: Frame) -> None:
             frame.document({"url": link}, ready_text(link, home, hint))
 
         serving = asyncio.create_task(serve_web(app, host=server.host, port=server.port, ready=ready))
-        with _stopped_by_signal(serving), contextlib.suppress(asyncio.CancelledError):
-            await serving
+        renewing = asyncio.create_task(_renew_vectors(home))
+        try:
+            with _stopped_by_signal(serving), contextlib.suppress(asyncio.CancelledError):
+                await serving
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+
+
+async def _renew_vectors(home: Home) -> None:
+    """Bring memories of an earlier embedder over while the server runs; until then words find them."""
+    left = True
+    while left:
+        left = await home.memories.reembed() > 0
 
 
 def ready_text(link: str, home: Home, hint: str) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, get_args, get_origin
 import msgspec
 
 from instar.core.errors import SettingInvalid
-from instar.core.limits import WINDOW_DEFAULT_MESSAGES
+from instar.core.limits import MODEL_READ_TIMEOUT_S, WINDOW_DEFAULT_MESSAGES
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -60,7 +60,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Sent as a bearer token. Never printed."""
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.7
     """0 to 2; higher varies more."""
-    timeout_s: Positive = 60.0
+    timeout_s: Positive = MODEL_READ_TIMEOUT_S
     """Longest wait for the first event, and between two events of a stream."""
     fallback_url: str = ""
     """A second OpenAI-compatible API, asked when the first fails before its first word."""

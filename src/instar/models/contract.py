@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Protocol, cast
+from typing import Protocol
 
 import pytest
 
@@ -58,7 +58,7 @@ async def until_failure(model: ChatModel) -> tuple[list[ModelEvent], ModelError]
 
 def begun(model: ChatModel) -> AsyncGenerator[ModelEvent, None]:
     """One reply as the closable iterator it is."""
-    return cast("AsyncGenerator[ModelEvent, None]", model.stream(QUESTION))
+    return model.stream(QUESTION)
 
 
 def text_of(events: list[ModelEvent]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -113,7 +113,7 @@ class ChatModel(Protocol):
     def name(self) -> str:
         """How people should read it."""
 
-    def stream(self, request: Request) -> AsyncIterator[ModelEvent]:
+    def stream(self, request: Request) -> AsyncGenerator[ModelEvent, None]:
         """Yield the reply piece by piece; the last event is `Finished`.
 
         Closing the iterator early stops the work behind it. Failures raise a `ModelError`, never an

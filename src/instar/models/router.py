@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -111,9 +111,7 @@ class Router:
         """One model's reply; its breaker learns how it went."""
         begun = finished = False
         try:
-            # the port's iterators can be closed, which AsyncIterator as a type does not say
-            events = cast("AsyncGenerator[ModelEvent, None]", guarded.model.stream(request))
-            async with aclosing(events):
+            async with aclosing(guarded.model.stream(request)) as events:
                 async for event in events:
                     begun = True
                     if isinstance(event, Finished):

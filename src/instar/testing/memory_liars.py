@@ -380,7 +380,16 @@ class CountsTheSuperseded(EmbeddedMemoryStore):
         return {person: sum(each.person == person for each in every) for person in {each.person for each in every}}
 
 
+class LeavesForeignVectors(EmbeddedMemoryStore):
+    async def reembed(self, *, limit: int = 256) -> int:
+        return 0
+
+
 LIARS: dict[str, Liar] = {
+    "leaves foreign vectors": (
+        LeavesForeignVectors,
+        "test_memories_of_another_embedder_get_new_vectors_until_none_is_left",
+    ),
     **told_by({**MOVING_LIES, **PURGING_LIES}, EmbeddedMemoryStore),
     "ignores the scope": (IgnoresScope, "test_search_returns_only_what_the_scope_allows"),
     "takes a channel's name for leave": (TakesAChannelsNameForLeave, "test_search_returns_only_what_the_scope_allows"),

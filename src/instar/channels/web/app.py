@@ -100,6 +100,7 @@ def _routes() -> list[Route | Mount]:
         Route("/status/link", status.new_link, methods=["POST"]),
         Route("/sign-out", status.sign_out, methods=["POST"]),
         Route("/healthz", status.healthz),
+        Route("/metrics", status.metrics),
         Mount("/static", StaticFiles(directory=_STATIC)),
     ]
 

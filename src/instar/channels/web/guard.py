@@ -2,7 +2,7 @@
 
 In order: the Host header must name this machine (a page elsewhere that rebinds its name to 127.0.0.1 is
 refused), a POST must come from our own pages, the body must be within its bound, and the browser must hold
-a session. `/healthz` and the style sheet need no session. Every answer carries the security headers.
+a session. `/healthz`, `/metrics` and the style sheet need no session. Every answer carries the security headers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SECURITY_HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-_OPEN_PATHS = ("/healthz", "/static/")
+_OPEN_PATHS = ("/healthz", "/metrics", "/static/")
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 

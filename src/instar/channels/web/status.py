@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from instar.channels.web.guard import cookie_name
 from instar.channels.web.site import site_of
+from instar.telemetry.metrics import exposition
 
 
 async def status_page(request: Request) -> Response:
@@ -45,5 +46,10 @@ async def sign_out(request: Request) -> Response:
 
 
 async def healthz(_: Request) -> Response:
-    """Say that the server answers; the only page without a session, so it says nothing else."""
+    """Say that the server answers. It needs no session, so it says nothing else."""
     return JSONResponse({"ok": True})
+
+
+async def metrics(_: Request) -> Response:
+    """Every metric as Prometheus text. It needs no session: no label names a person, a channel or a text."""
+    return PlainTextResponse(exposition(), headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -16,7 +16,7 @@ import pytest
 from instar.core.errors import EmbedderMismatch, MemoryUnknown, RecordInvalid, RecordTooLarge, ScopeMissing
 from instar.core.ids import ChannelId, MemoryId, MessageId, PersonId
 from instar.core.limits import CANDIDATES_PER_LEG, FUSION_K, MEMORY_TEXT_MAX_BYTES
-from instar.core.records import Memory, MemoryKind, Scope
+from instar.core.records import Memory, MemoryKind, Record, Scope
 from instar.embeddings.hashing import HashingEmbedder
 from instar.embeddings.port import Embedder
 from instar.stores.memories.port import Hit, MemoryStore
@@ -205,6 +205,17 @@ class MemoriesContract(MovableContract[MemoryStore]):
         for broken in (placed.vector[:-4], placed.vector[:-1], b"", b"\x00\x00\x80\x3f" * embedder.dimensions):
             with pytest.raises(RecordInvalid):
                 await store.remember([msgspec.structs.replace(placed, vector=broken)])
+
+    async def test_memories_of_another_embedder_get_new_vectors_until_none_is_left(
+        self, store: MemoryStore, embedder: Embedder
+    ) -> None:
+        foreign = [await at(embedder, memory(each), "elsewhere") for each in ("a", "b", "c")]
+        foreign = [msgspec.structs.replace(each, embedder="another-1/f32") for each in foreign]
+        await store.apply(
+            [Record(key=(each.id,), version=number, value=each) for number, each in enumerate(foreign, 1)]
+        )
+        assert [await store.reembed(limit=2), await store.reembed(limit=2), await store.reembed(limit=2)] == [2, 1, 0]
+        assert {each.embedder for each in await store.listing(None)} == {embedder.fingerprint}
 
     async def test_what_was_remembered_is_found_by_the_next_search(self, store: MemoryStore) -> None:
         for number in range(12):

@@ -173,9 +173,6 @@ class EmbeddedMemoryStore(EmbeddedMovable[Memory]):
             return new
 
     async def reembed(self, *, limit: int = EMBEDDED_PER_CALL) -> int:
-        """Make vectors for at most `limit` memories whose vector is of another embedder, durably, and return
-        how many were made; 0 means that none is left. Searches go on meanwhile, by words for what is left.
-        """
         ids = await self._ask(lambda sides: sides.columns.incomparable(limit))
         bare = [msgspec.structs.replace(each, vector=None) for each in self._read(ids, None, limit=limit)]
         return await self._whole(self._reembed(await self._embedded(bare)))

@@ -105,6 +105,12 @@ class MemoryStore(Movable[Memory], Purgeable, Protocol):
     async def erase_person(self, person: PersonId) -> int:
         """Tombstone every memory of a person, durably, and return how many. The bytes leave at the next `purge`."""
 
+    async def reembed(self, *, limit: int = 256) -> int:
+        """Make new vectors for at most `limit` memories whose vector is of another embedder, and return how many.
+
+        0 means that none is left. Durable when it returns. Searches go on meanwhile, by words for what is left.
+        """
+
     async def embedder(self) -> str:
         """Return the name of the embedder in use, as people should read it."""
 

@@ -1,0 +1,8 @@
+
+
+async def test_metrics_are_served_without_a_session_and_name_nobody(app: Starlette, client: httpx.AsyncClient) -> None:
+    client.cookies.clear()
+    answer = await client.get("/metrics")
+    assert answer.status_code == 200
+    assert "# TYPE instar_model_choices_total counter" in answer.text
+    assert "Ada" not in answer.text
