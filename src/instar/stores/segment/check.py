@@ -67,6 +67,8 @@ class Anatomy(msgspec.Struct, frozen=True, kw_only=True):
     """The newest that checks; the one of an empty store when there is none."""
     logs: Sequence[Log]
     """From the one that `state` names."""
+    has_segments: bool
+    """True when there are segments, named by a manifest or not."""
 
 
 def read_anatomy(files: Files) -> Anatomy:
@@ -74,7 +76,12 @@ def read_anatomy(files: Files) -> Anatomy:
     manifests = {path: manifest.decode(bytes(files.read(path)), path) for path in manifest.paths(files)}
     state = next((found for found in reversed(manifests.values()) if found is not None), Manifest())
     paths = [path for path in (f"wal/{name}" for name in files.list("wal")) if path >= state.log]
-    return Anatomy(manifests=manifests, state=state, logs=[_read_log(files, path) for path in paths])
+    return Anatomy(
+        manifests=manifests,
+        state=state,
+        logs=[_read_log(files, path) for path in paths],
+        has_segments=bool(files.list("seg")),
+    )
 
 
 def _read_log(files: Files, path: str) -> Log:
@@ -115,8 +122,6 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     what: str
-    mendable: bool = True
-    """False where no log is there to be mended in."""
 
 
 def gaps(anatomy: Anatomy) -> Iterator[Gap]:
@@ -124,6 +129,8 @@ def gaps(anatomy: Anatomy) -> Iterator[Gap]:
     state = anatomy.state
     if state.log and state.log not in [log.path for log in anatomy.logs]:
         yield Gap(path=state.log, what=f"{state.log} is not there, and the manifest says the log goes on in it")
+    if not state.log and not anatomy.logs and anatomy.has_segments:
+        yield Gap(path="manifest", what="there are segments in seg, and neither a manifest nor a log that names them")
     next_seq: int | None = state.sealed_seq + 1
     for log in anatomy.logs:
         last = log is anatomy.logs[-1]
@@ -133,11 +140,8 @@ def gaps(anatomy: Anatomy) -> Iterator[Gap]:
             next_seq = None
             continue
         if next_seq is not None and log.header.first_seq != next_seq:
-            yield Gap(
-                path=log.path,
-                what=f"{log.path} begins with frame {log.header.first_seq}, and {next_seq} is the next",
-                mendable=log.header.first_seq > next_seq,
-            )
+            begins = f"{log.path} begins with frame {log.header.first_seq}, and {next_seq} is the next"
+            yield Gap(path=log.path, what=begins)
         next_seq = seq_after(log)
         if log.content.tail == "corrupt":
             yield Gap(path=log.path, what=_broken_off(log, log.content, next_seq))
@@ -254,13 +258,13 @@ def _rows_problem(files: Files, info: SegmentFile, decoders: Decoders) -> str | 
 def cached_rows(files: Files, info: SegmentFile) -> list[Row] | None:
     """All rows of a segment by its row cache; None when that is not there or not whole."""
     try:
-        return _cached_rows(files, info)
+        return rows_of(files.read(info.cache_path), info)
     except (FileNotFoundError, CacheDamaged, msgspec.DecodeError):
         return None
 
 
-def _cached_rows(files: Files, info: SegmentFile) -> list[Row]:
-    data = files.read(info.cache_path)
+def rows_of(data: memoryview, info: SegmentFile) -> list[Row]:
+    """All rows of a row cache. Raises `CacheDamaged` when it is not that of the segment, whole."""
     rows = list(RowCache(data, BlockCache(BLOCKS_HELD_BYTES)).scan(b"", None, reverse=False))
     if bytes(data[: len(MAGIC)]) != MAGIC:
         raise CacheDamaged("it does not begin as one")

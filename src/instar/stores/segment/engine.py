@@ -34,7 +34,7 @@ from instar.stores.segment.memtable import Row, Table
 from instar.stores.segment.recovery import recover
 from instar.stores.segment.seal import Sealer, SpawnedSealer
 from instar.stores.segment.store import Delete, Engine, Entry, Op, Put
-from instar.stores.segment.upkeep import State, Upkeep, paths_of
+from instar.stores.segment.upkeep import Begun, Result, State, Upkeep, paths_of
 from instar.stores.segment.wal import Frame
 from instar.stores.segment.worker import Worker
 
@@ -175,6 +175,11 @@ class SegmentEngine:
             seal_failure=str(self._seal_failure) if self._seal_failure else None,
         )
 
+    async def undisturbed(self, begin: Callable[[Files], Begun], go_on: Callable[[Files, Begun], Result]) -> Result:
+        """Run `begin` while everything is durable and no write is under way, then `go_on` while no file is taken away."""
+        self._refuse_closed()
+        return await self._upkeep.undisturbed(begin, go_on)
+
     # --- writing --------------------------------------------------------------------------------
 
     async def commit(self, ops: Sequence[Op], *, durability: Durability = "durable") -> int:
@@ -204,11 +209,6 @@ class SegmentEngine:
         self._refuse_writes()
         await self._upkeep.seal()
         self._seal_failure = None
-
-    async def verify(self) -> Sequence[str]:
-        """Read every sealed file and check it against its name; one sentence for each that is damaged."""
-        self._refuse_closed()
-        return await self._upkeep.verify()
 
     async def purge(self, needles: Sequence[bytes]) -> Purged:
         self._refuse_writes()

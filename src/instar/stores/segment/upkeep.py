@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import msgspec
 
@@ -36,6 +37,9 @@ MERGE_ALL_SHARE = 4  # the merged segments are rewritten once the others have a 
 PARTED_MIN_BYTES = 8 * MIB  # below this a rewrite of everything takes less than a second
 WORDS_DIRECTORY = "cache/words"  # files of a search index that the store's owner keeps beside the row caches
 BLOCKS_MAX_BYTES = 16 * MIB  # of unpacked rows; the resident part of sealed state
+
+Begun = TypeVar("Begun")
+Result = TypeVar("Result")
 
 
 class Frozen(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +131,13 @@ class Upkeep:
         async with self._one_at_a_time:
             self._background.close()
 
+    async def undisturbed(self, begin: Callable[[Files], Begun], go_on: Callable[[Files, Begun], Result]) -> Result:
+        """Run `begin` while everything is durable and no write is under way, then `go_on` while no file is taken away."""
+        async with self._one_at_a_time:
+            async with self._hold():
+                begun = await self._background.run(begin, self._files)
+            return await self._background.run(go_on, self._files, begun)
+
     # --- sealing --------------------------------------------------------------------------------
 
     async def seal(self) -> None:
@@ -207,20 +218,6 @@ class Upkeep:
     def _columns(self) -> dict[str, Sequence[Column]]:
         known = self._state.manifest.fields
         return {name: columns_of(struct, known.get(name, {})) for name, struct in self._state.structs.items()}
-
-    async def verify(self) -> Sequence[str]:
-        """Read every segment and check it against its name; one sentence for each that is damaged."""
-        async with self._one_at_a_time:
-            return await self._background.run(self._verified)
-
-    def _verified(self) -> Sequence[str]:
-        damaged = []
-        for info in self._state.manifest.segments:
-            try:
-                read_segment(self._files, info)
-            except StoreCorrupt as error:
-                damaged.append(f"{error.what}: {error.why}")
-        return damaged
 
     # --- compaction -----------------------------------------------------------------------------
 
