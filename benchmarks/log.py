@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks import peers
 from benchmarks.timing import Goal, Spread, Work, awaited_us, elapsed_us, in_turn, tell, tell_machine
+
 from instar.stores.segment.engine import SegmentEngine
 from instar.stores.segment.store import Put
 
