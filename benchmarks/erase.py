@@ -12,6 +12,7 @@ owns the store, and the process that does the work. `INSTAR_BENCH_RECORDS=50000`
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import subprocess
 import sys
@@ -19,9 +20,8 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
-import msgspec
 from benchmarks import peers
 from benchmarks.timing import Spread, tell, tell_machine
 
@@ -34,7 +34,7 @@ ERASED = (3, 8_111, 15_007)
 """The people who are erased, one after the other."""
 
 
-class Sealed(msgspec.Struct, frozen=True):
+class Sealed(NamedTuple):
     """One sealing."""
 
     records: int
@@ -42,7 +42,7 @@ class Sealed(msgspec.Struct, frozen=True):
     merged: bool
 
 
-class Owner(msgspec.Struct, frozen=True):
+class Owner(NamedTuple):
     """What the process that owns our store tells."""
 
     load_s: float
@@ -203,7 +203,8 @@ def sqlite_measured(directory: Path) -> dict[str, list[float]]:
 def owner_of(directory: Path) -> Owner:
     command = [sys.executable, "-m", "benchmarks.erase", str(directory)]
     told = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    return msgspec.json.decode(told.stdout, type=Owner)
+    owner = Owner(**json.loads(told.stdout))
+    return owner._replace(seals=[Sealed(*seal) for seal in owner.seals])
 
 
 def main() -> int:
@@ -246,6 +247,6 @@ def main() -> int:
 
 if __name__ == "__main__":
     if len(sys.argv) == 2:
-        sys.stdout.buffer.write(msgspec.json.encode(asyncio.run(own(Path(sys.argv[1])))))
+        print(json.dumps(asyncio.run(own(Path(sys.argv[1])))._asdict()))
         raise SystemExit
     raise SystemExit(main())
