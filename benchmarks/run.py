@@ -40,6 +40,7 @@ def main(arguments: list[str]) -> int:
     if name not in known:
         print(f"bench: no benchmark {name!r}; known are: {', '.join(known)}", file=sys.stderr)
         return 2
+    sys.argv = [name, *arguments[1:]]  # what follows the name are the benchmark's own options
     result: int = runpy.run_module(f"benchmarks.{known[name].stem}", run_name="benchmark")["main"]()
     return result
 
