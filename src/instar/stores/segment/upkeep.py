@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from instar.core.errors import Fenced, StoreCorrupt
+from instar.core.errors import Fenced
 from instar.core.limits import BUCKETS, FRAME_MAX_BYTES, MANIFESTS_KEPT, MIB
 from instar.stores.movable import Purged
 from instar.stores.segment import manifest
