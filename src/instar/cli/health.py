@@ -8,7 +8,11 @@ import msgspec
 from instar.cli.frame import Frame, command
 from instar.core.clock import SystemClock
 from instar.core.errors import InstarError
+from instar.stores.examination import examine_home, is_owned, repair_home
 from instar.stores.home import HomeStatus
+from instar.stores.registry import Location, locate
+from instar.stores.segment.check import Finding
+from instar.stores.segment.repair import Repair
 
 
 @click.command(epilog="Example: instar status --json")
@@ -35,13 +39,13 @@ def status_text(found: HomeStatus) -> str:
     return "\n".join(f"{label:<18} {value}" for label, value in rows)
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing the doctor looked at."""
+class Mended(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was mended."""
 
-    check: str
-    ok: bool
-    detail: str
-    next: str | None = None
+    file: str
+    does: str
+    gives_up: str
+    """What was lost by it; "" for nothing."""
 
 
 class Examination(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +53,8 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
 
     ok: bool
     findings: tuple[Finding, ...]
+    repairs: tuple[Mended, ...] = ()
+    """With `--repair`: what was done."""
 
 
 @click.command(epilog="Example: instar doctor && echo all is well")
@@ -56,11 +62,25 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
 @command
 async def doctor(frame: Frame, *, repair: bool) -> None:
     """Check the home, the search and the model; exit 1 when something is wrong."""
-    findings = [*await _home_findings(frame, repair=repair), await _model_finding(frame)]
-    examination = Examination(ok=all(each.ok for each in findings), findings=tuple(findings))
+    mended = _repaired(frame) if repair else ()
+    findings = [*await _home_findings(frame), await _model_finding(frame)]
+    examination = Examination(ok=all(each.ok for each in findings), findings=tuple(findings), repairs=tuple(mended))
     frame.document(examination, "\n".join(finding_text(each) for each in findings))
     if not examination.ok:
         raise click.exceptions.Exit(1)
+
+
+def _repaired(frame: Frame) -> list[Mended]:
+    path = locate(frame.settings.home.path).path
+    if path is None:
+        return []
+
+    def tell(repair: Repair) -> None:
+        gives_up = f"; gives up {repair.gives_up}" if repair.gives_up else "; nothing is given up"
+        frame.note(f"mending {repair.file}: {repair.does}{gives_up}")
+
+    done = repair_home(path, clock=SystemClock(), tell=tell)
+    return [Mended(file=each.file, does=each.does, gives_up=each.gives_up) for each in done]
 
 
 def finding_text(finding: Finding) -> str:
@@ -70,15 +90,17 @@ def finding_text(finding: Finding) -> str:
     return f"{mark}{finding.check}: {finding.detail}{advice}"
 
 
-async def _home_findings(frame: Frame, *, repair: bool) -> list[Finding]:
+async def _home_findings(frame: Frame) -> list[Finding]:
     try:
+        examined = _examined(locate(frame.settings.home.path))
+        if not all(each.ok for each in examined):
+            return examined
         async with frame.open_home(create=False) as home:
             found = await home.status()
-            checked = await home.check(repair=repair)
+            findings = examined or list(await home.check())
     except InstarError as error:
         return [Finding(check="home", ok=False, detail=str(error.what) + ": " + error.why, next=error.next)]
-    findings = [Finding(check="home", ok=True, detail=f"{found.home} opens, format {found.format}")]
-    findings += [Finding(check=each.store, ok=each.ok, detail=each.detail, next=each.next) for each in checked]
+    findings.insert(0, Finding(check="home", ok=True, detail=f"{found.home} opens, format {found.format}"))
     turns = found.unfinished_turns
     findings.append(
         Finding(
@@ -92,6 +114,13 @@ async def _home_findings(frame: Frame, *, repair: bool) -> list[Finding]:
     advice = "install the embed extra for search by meaning: script/run without --light" if hashing else None
     findings.append(Finding(check="search", ok=True, detail=f"words, and meaning by {found.embedder}", next=advice))
     return findings
+
+
+def _examined(location: Location) -> list[Finding]:
+    """What the files show when no process has the home open; nothing when one has, which is asked instead."""
+    if location.path is None or is_owned(location.path):
+        return []
+    return examine_home(location.path)
 
 
 async def _model_finding(frame: Frame) -> Finding:

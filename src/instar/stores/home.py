@@ -19,38 +19,39 @@ import blake3
 import msgspec
 
 from instar.core.clock import Clock, IdSource, SystemClock, UlidSource
-from instar.core.errors import HomeForeign, HomeMissing, HomeNewer, HomeOwned, HomeReadOnly, PersonUnknown, StoreCorrupt
+from instar.core.errors import HomeForeign, HomeMissing, HomeOwned, HomeReadOnly, PersonUnknown, StoreCorrupt
 from instar.core.ids import PersonId
 from instar.core.limits import OWNER_WAIT_S, PAGE_MAX_MESSAGES
 from instar.core.records import Memory, MemoryKind, Message, Scope
 from instar.embeddings.port import Embedder
+from instar.stores import format as formats
 from instar.stores.conversations.port import ConversationStore, Cursor
+from instar.stores.examination import (
+    RECEIPTS,
+    discard_set_aside,
+    examine_directory,
+    examine_opened,
+    foreign_at_home,
+    highest_epoch,
+    stores_in,
+    with_checksum,
+)
+from instar.stores.format import HomeFormat, sync_directory
 from instar.stores.guest import OwnerConnection, guest_port
 from instar.stores.memories.port import MemoryStore
 from instar.stores.movable import Value
 from instar.stores.owner import SOCKET_NAME, OwnerSocket, Served
 from instar.stores.profiles.port import ProfileStore
 from instar.stores.registry import PORTS, Location, open_embedded
-from instar.stores.segment.lease import Lease
+from instar.stores.segment.check import Finding, read_anatomy
+from instar.stores.segment.lease import LOCK_NAME, Lease
 from instar.stores.wire import methods_of
 from instar.stores.workflows.port import WorkflowStore
 
-FORMAT = 1
 NEEDLES_MAX = 256  # texts of the forgotten that a receipt's byte search looks for
 NEEDLE_MIN_BYTES = 16  # shorter texts ("yes") stand in other people's messages too
 EVERY_KIND: tuple[MemoryKind, ...] = ("fact", "note", "block", "episode")
 _OWNER_POLL_S = 0.02
-
-
-class HomeFormat(msgspec.Struct, frozen=True, kw_only=True):
-    """`FORMAT.json`: what the directory is, and the key its receipts are made with."""
-
-    format: int
-    min_reader: int
-    id: str
-    forget_key: str
-    """32 random bytes in hexadecimal. Hashes of what was forgotten are keyed with it, so they cannot be guessed."""
-    features: tuple[str, ...] = ()
 
 
 class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,15 +80,6 @@ class HomeStatus(msgspec.Struct, frozen=True, kw_only=True):
     stores: dict[str, StoreStatus]
 
 
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a check of one store found."""
-
-    store: str
-    ok: bool
-    detail: str
-    next: str | None = None
-
-
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """Proof of an erasure. Holds nothing of the person: `person_hash` is keyed with the home's own key."""
 
@@ -111,8 +103,8 @@ class HomeControl(Protocol):
     async def forget(self, person: PersonId, *, dry_run: bool = False) -> Receipt:
         """Erase a person from every store, prove it, and return the receipt. Raises `PersonUnknown`."""
 
-    async def check(self, *, repair: bool = False) -> Sequence[Checked]:
-        """Read every record of every store back and say what was found; one answer per store."""
+    async def check(self) -> Sequence[Finding]:
+        """Read every byte of every file that something vouches for, and say what was found."""
 
 
 class Home:
@@ -145,9 +137,9 @@ class Home:
         """
         return await self._control.forget(person, dry_run=dry_run)
 
-    async def check(self, *, repair: bool = False) -> Sequence[Checked]:
-        """Read every record of every store back and say what was found; one answer per store."""
-        return await self._control.check(repair=repair)
+    async def check(self) -> Sequence[Finding]:
+        """Read every byte of every file that something vouches for, and say what was found."""
+        return await self._control.check()
 
     async def close(self) -> None:
         """Make everything durable and let go of the home. Closing twice is harmless."""
@@ -179,13 +171,17 @@ async def open_home(
     clock = clock or SystemClock()
     ids = ids or UlidSource(clock)
     if location.path is None:
-        return await _open_owned(location, _new_format(), epoch=1, lease=None, embedder=embedder, clock=clock, ids=ids)
+        return await _open_owned(
+            location, formats.new_format(), epoch=1, lease=None, embedder=embedder, clock=clock, ids=ids
+        )
     home_format = _prepare_directory(location.path, create=create)
     give_up_at = clock.monotonic() + OWNER_WAIT_S
     while clock.monotonic() < give_up_at:
         lease = Lease.acquire(location.path)
         if lease is not None:
             try:
+                _refuse_low_epoch(location.path, lease.epoch)
+                _keep_copy(location.path, home_format)
                 return await _open_owned(
                     location, home_format, epoch=lease.epoch, lease=lease, embedder=embedder, clock=clock, ids=ids
                 )
@@ -209,12 +205,12 @@ def _holder(path: Path) -> str:
 
 
 def _prepare_directory(path: Path, *, create: bool) -> HomeFormat:
-    format_file = path / "FORMAT.json"
     try:
-        if format_file.exists():
-            return _checked_format(path, format_file.read_bytes())
+        if (path / formats.NAME).exists():
+            return formats.decode_format(path / formats.NAME, (path / formats.NAME).read_bytes())
         if path.is_dir():
             _refuse_foreign(path)
+            _refuse_without_format(path)
         if not create:
             raise HomeMissing(
                 f"there is no home at {path}",
@@ -223,7 +219,7 @@ def _prepare_directory(path: Path, *, create: bool) -> HomeFormat:
             )
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return _write_format(path)
-    except (PermissionError, OSError) as error:
+    except OSError as error:
         raise HomeReadOnly(
             f"the home {path} cannot be prepared",
             why=str(error),
@@ -232,10 +228,7 @@ def _prepare_directory(path: Path, *, create: bool) -> HomeFormat:
 
 
 def _refuse_foreign(path: Path) -> None:
-    ours = {"LOCK", SOCKET_NAME, "FORMAT.json", "instar.toml", *PORTS}
-    foreign = sorted(
-        entry.name for entry in path.iterdir() if entry.name not in ours and not entry.name.startswith(".")
-    )
+    foreign = foreign_at_home(path)
     if foreign:
         raise HomeForeign(
             f"{path} is not an instar home",
@@ -246,54 +239,46 @@ def _refuse_foreign(path: Path) -> None:
         )
 
 
-def _checked_format(path: Path, content: bytes) -> HomeFormat:
-    try:
-        found = msgspec.json.decode(content, type=HomeFormat)
-        bytes.fromhex(found.forget_key)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise HomeForeign(
-            f"{path / 'FORMAT.json'} is not an instar format file",
-            why=str(error),
-            next="restore it from a backup, or choose another directory: --home DIR",
-        ) from error
-    if found.min_reader > FORMAT:
-        raise HomeNewer(
-            f"the home {path} has format {found.format}",
-            why=f"this version reads formats up to {FORMAT}",
-            next="use the newer instar that wrote it",
+def _refuse_without_format(path: Path) -> None:
+    """Stores without FORMAT.json have lost the key of what was forgotten: a new one must not take its place unasked."""
+    there = [*stores_in(path), *([formats.COPY] if (path / formats.COPY).exists() else [])]
+    if there:
+        raise StoreCorrupt(
+            f"{path / formats.NAME} is not there",
+            why=f"the directory is a home: it holds {there[0]}",
+            next=f"`{formats.REPAIR}` makes it again from its copy, or restore it from a backup",
         )
-    return found
-
-
-def _new_format() -> HomeFormat:
-    return HomeFormat(format=FORMAT, min_reader=FORMAT, id=secrets.token_hex(16), forget_key=secrets.token_hex(32))
 
 
 def _write_format(path: Path) -> HomeFormat:
     """Create FORMAT.json durably, unless another process was first; then take theirs."""
-    created = _new_format()
+    created = formats.new_format()
     temporary = path / f".FORMAT.{os.getpid()}.{secrets.token_hex(4)}"
-    with temporary.open("xb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(created), indent=2) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    formats.write_durably(temporary, formats.encode_format(created))
     try:
-        os.link(temporary, path / "FORMAT.json")
+        os.link(temporary, path / formats.NAME)
     except FileExistsError:
-        return _checked_format(path, (path / "FORMAT.json").read_bytes())
+        return formats.decode_format(path / formats.NAME, (path / formats.NAME).read_bytes())
     finally:
         temporary.unlink()
         sync_directory(path)
     return created
 
 
-def sync_directory(path: Path) -> None:
-    """A new name is durable once its directory is. See fsync(2)."""
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+def _refuse_low_epoch(path: Path, epoch: int) -> None:
+    """A log named by a lower epoch than those before it would be read in the wrong order."""
+    highest = highest_epoch(path)
+    if epoch <= highest:
+        raise StoreCorrupt(
+            f"{path / LOCK_NAME} is damaged",
+            why=f"it gives epoch {epoch}, and epoch {highest} wrote here",
+            next=f"`{formats.REPAIR}` writes it anew",
+        )
+
+
+def _keep_copy(path: Path, home_format: HomeFormat) -> None:
+    if not (path / formats.COPY).exists():
+        formats.write_durably(path / formats.COPY, formats.encode_format(home_format))
 
 
 def _methods() -> dict[str, dict[str, Any]]:
@@ -365,7 +350,7 @@ class _OwnerControl:
         channels = await self._ports["conversations"].channels()
         return HomeStatus(
             home=str(self._location),
-            format=FORMAT,
+            format=formats.FORMAT,
             epoch=self._epoch,
             owner_pid=os.getpid(),
             people=len(await self._ports["conversations"].people()),
@@ -381,16 +366,11 @@ class _OwnerControl:
         stats = self._ports[name].engine.stats()
         return StoreStatus(records=stats.records, bytes=stats.bytes, version=stats.version)
 
-    async def check(self, *, repair: bool = False) -> Sequence[Checked]:
-        return [await self._checked(name) for name in PORTS]
-
-    async def _checked(self, name: str) -> Checked:
-        store = self._ports[name]
-        try:
-            count = (await store.digest()).count if hasattr(store, "digest") else len(await store.unfinished("turn"))
-        except StoreCorrupt as error:
-            return Checked(store=name, ok=False, detail=f"{error.what}: {error.why}", next=error.next)
-        return Checked(store=name, ok=True, detail=f"{count:,} records read back")
+    async def check(self) -> Sequence[Finding]:
+        findings = [] if self._location.path is None else examine_directory(self._location.path)
+        for name in PORTS:
+            findings += await self._ports[name].engine.undisturbed(read_anatomy, examine_opened(name))
+        return findings
 
     async def forget(self, person: PersonId, *, dry_run: bool = False) -> Receipt:
         async with self._forgetting:
@@ -417,6 +397,8 @@ class _OwnerControl:
             "profiles": int(await self._ports["profiles"].delete(person)),
             "workflows": await self._ports["workflows"].erase_person(person),
         }
+        if self._location.path is not None:
+            discard_set_aside(self._location.path)
         needles = await self._only_theirs(_candidates(texts))
         purged = [await self._ports[name].purge(needles) for name in PORTS]
         receipt = self._receipt(
@@ -453,14 +435,10 @@ class _OwnerControl:
     def _keep(self, receipt: Receipt) -> None:
         if self._location.path is None:
             return
-        directory = self._location.path / "receipts"
+        directory = self._location.path / RECEIPTS
         directory.mkdir(exist_ok=True)
-        with (directory / f"{receipt.receipt_id}.json").open("xb") as file:
-            file.write(msgspec.json.encode(receipt) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        sync_directory(directory)
         sync_directory(self._location.path)
+        formats.write_durably(directory / f"{receipt.receipt_id}.json", with_checksum(msgspec.json.encode(receipt)))
 
     async def _only_theirs(self, candidates: Sequence[str]) -> list[bytes]:
         """The candidates that no live record still holds: what others said in the same words is theirs to keep."""

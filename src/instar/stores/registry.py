@@ -12,8 +12,10 @@ from instar.core.clock import Clock
 from instar.core.errors import SettingInvalid
 from instar.core.records import Memory, Message, Profile
 from instar.embeddings.port import Embedder
+from instar.stores import forgotten
 from instar.stores.conversations.embedded import EmbeddedConversationStore
 from instar.stores.conversations.port import ConversationStore
+from instar.stores.embedded import EmbeddedStore
 from instar.stores.memories.embedded import EmbeddedMemoryStore
 from instar.stores.memories.port import MemoryStore
 from instar.stores.profiles.embedded import EmbeddedProfileStore
@@ -29,6 +31,17 @@ PORTS: dict[str, tuple[type, type | None]] = {
     "workflows": (WorkflowStore, None),
 }
 """Every port with the value its records carry; None where the store does not move by records."""
+
+_BACKENDS: dict[str, type[EmbeddedStore]] = {
+    "conversations": EmbeddedConversationStore,
+    "profiles": EmbeddedProfileStore,
+    "memories": EmbeddedMemoryStore,
+    "workflows": EmbeddedWorkflowStore,
+}
+STRUCTS: dict[str, dict[str, type[msgspec.Struct]]] = {
+    name: {**backend.collections, forgotten.COLLECTION: forgotten.Mark} for name, backend in _BACKENDS.items()
+}
+"""Every collection of each embedded store with the struct its values are maps of."""
 
 
 class Location(msgspec.Struct, frozen=True):
