@@ -107,30 +107,19 @@ def main() -> int:
     costs: Costs = defaultdict(dict)
     for size in sizes:
         asyncio.run(measured(size, costs))
+    whole = {by: each for by, each in costs.items() if len(each) == len(sizes)}  # what was kept is not loaded again
+    growth = {by: each[sizes[-1]] / each[sizes[0]] for by, each in whole.items()}
     header = "".join(f"{size:>12,}" for size in sizes)
     print(f"{'us':<18}{'store':<9}{header}{'growth':>9}   durable: fdatasync; WAL with synchronous=FULL")
-    growth = {}
-    for (operation, store), by_size in costs.items():
-        if sizes[0] not in by_size or sizes[-1] not in by_size:
-            continue  # loaded by an earlier run
-        growth[operation, store] = by_size[sizes[-1]] / by_size[sizes[0]]
-        cells = "".join(f"{by_size[size]:>12.1f}" for size in by_size)
+    for (operation, store), by_size in whole.items():
+        cells = "".join(f"{by_size[size]:>12.1f}" for size in sizes)
         print(f"{operation:<18}{store:<9}{cells}{growth[operation, store]:>8.2f}x")
     tell(
         "scale",
-        [
-            Goal(f"growth of {operation}", growth[operation, "instar"], 1.5)
-            for operation, store in costs
-            if store == "instar"
-        ],
+        [Goal(f"growth of {by[0]}", grown, 1.5) for by, grown in growth.items() if by[1] == "instar"],
         sizes=sizes,
-        us={
-            f"{operation}, {store}": [round(each, 1) for each in by_size.values()]
-            for (operation, store), by_size in costs.items()
-        },
-        sqlite_growth={
-            operation: round(growth[operation, "sqlite"], 2) for operation, store in growth if store == "sqlite"
-        },
+        us={" ".join(by): [round(each[size], 1) for size in sizes] for by, each in whole.items()},
+        sqlite_growth={by[0]: round(grown, 2) for by, grown in growth.items() if by[1] == "sqlite"},
     )
     return 0
 
