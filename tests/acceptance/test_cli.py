@@ -280,3 +280,11 @@ def test_the_doctor_is_content_with_a_good_home(run):
     run("ask", "hello", "--person", "ada")
     done = run("doctor", "--json")
     assert lines(done)[0]["ok"] is True
+
+
+def test_a_dry_run_into_a_home_that_is_not_there_makes_none(run, tmp_path):
+    message = {"id": "1", "channel": "c", "author": "ada", "role": "person", "sent_at": None, "text": "hello"}
+    (tmp_path / "talk.jsonl").write_text(json.dumps(message))
+    (report,) = lines(run("import", "talk.jsonl", "--dry-run", "--json"))
+    assert (report["would_write"], report["written"]) == (1, 0)
+    assert not (tmp_path / "home").exists()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import click
 
-from instar.cli.frame import Frame, command
+from instar.cli.frame import Frame, Home, command
+from instar.core.errors import HomeMissing
 from instar.migrate.report import ImportReport, Progress
 
 SHOWN_SKIPS = 10
@@ -28,13 +29,26 @@ async def import_(frame: Frame, *, file: Path, kind: str | None, person: str | N
     from instar.agent.remember import learn
     from instar.migrate.importing import import_file
 
-    async with frame.open_home() as home:
+    async with _target(frame, dry_run=dry_run) as home:
         learning = functools.partial(learn, home, settings=frame.settings.agent)
         with shown_progress(quiet=frame.as_json) as tell:
             report = await import_file(
                 home, file, kind=kind, person=person, dry_run=dry_run, progress=tell, learn=learning
             )
     frame.document(report, report_text(report))
+
+
+@asynccontextmanager
+async def _target(frame: Frame, *, dry_run: bool) -> AsyncIterator[Home]:
+    """The home to import into; a dry run into a home that is not there yet does not make one."""
+    from instar.app import open as open_home
+
+    try:
+        opened = await frame.open_home(create=not dry_run)
+    except HomeMissing:
+        opened = await open_home("memory:", settings=frame.settings)
+    async with opened as home:
+        yield home
 
 
 def report_text(report: ImportReport) -> str:

@@ -24,7 +24,7 @@ from instar.migrate.attribution import Attribution
 from instar.migrate.exporting import BATCH_BYTES, Ports, check_export, read_records
 from instar.migrate.report import ImportReport, Left, Progress
 from instar.migrate.restoring import Restoring
-from instar.migrate.sources.detect import OWN_EXPORT, READERS, kind_of, known_kind
+from instar.migrate.sources.detect import OWN_EXPORT, READERS, agreed_kind, kind_of
 from instar.migrate.sources.field import place
 from instar.migrate.sources.item import Item, NotCarried, Skipped
 
@@ -71,7 +71,7 @@ async def import_file(
     `ImportKindUnknown` or `ExportCorrupt` before anything is written.
     """
     with Worker() as worker:
-        found = known_kind(kind) if kind is not None else await worker(lambda: kind_of(path))
+        found = await worker(lambda: kind_of(path) if kind is None else agreed_kind(path, kind))
         run = _Import(home, found, dry_run=dry_run, tell=progress or _tell_nobody, worker=worker)
         if found == OWN_EXPORT:
             await run.records(path)

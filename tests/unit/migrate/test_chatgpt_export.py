@@ -238,3 +238,15 @@ def test_numbers_that_are_no_json_are_taken_where_python_wrote_them(written):
         "conversations.json", content=b'[{"id": "c", "score": NaN, "mapping": {"a": {"message": {"id": "m"}}}}]'
     )
     assert ids(path) == ["m"]
+
+
+@pytest.mark.parametrize("content", ["bare words", {"content_type": "text", "parts": "bare words"}])
+def test_a_text_without_its_wrapping_is_still_the_text(written, content):
+    path = written("conversations.json", document=[conversation([node("a", None, content=content)])])
+    assert [message.text for message in messages(path)] == ["bare words"]
+
+
+def test_milliseconds_where_seconds_belong_are_the_same_instant(written):
+    nodes = [node("a", None, ["b"], create_time=1733016448.5), node("b", "a", create_time=1733016448500)]
+    first, second = messages(written("conversations.json", document=[conversation(nodes)]))
+    assert first.sent_at == second.sent_at

@@ -1,5 +1,7 @@
 """An import writes everything once, says what it left out, and can be killed and run again."""
 
+import gzip
+
 import pytest
 
 from instar.core.errors import ImportKindUnknown, ImportUnreadable
@@ -220,3 +222,17 @@ async def test_a_directory_and_a_missing_file_are_refused(home, tmp_path):
         await import_file(home, tmp_path)
     with pytest.raises(ImportUnreadable, match="No such file"):
         await import_file(home, tmp_path / "missing.json")
+
+
+async def test_a_packed_file_is_refused_with_the_command_that_unpacks_it(home, written):
+    with pytest.raises(ImportUnreadable) as refused:
+        await import_file(home, written("chat.json.gz", content=gzip.compress(b"[]")))
+    assert "gunzip" in refused.value.next
+
+
+async def test_a_wrong_kind_is_refused_and_writes_nothing(home, written):
+    discord = {"channel": {"id": "1"}, "messages": [{"id": "2", "content": "hello", "author": {"id": "3"}}]}
+    with pytest.raises(ImportKindUnknown) as refused:
+        await import_file(home, written("chat.json", document=discord), kind="letta")
+    assert "--kind discord" in refused.value.next
+    assert await everything(home) == []

@@ -26,7 +26,7 @@ from instar.migrate.sources.document import (
     utf8_of,
 )
 from instar.migrate.sources.field import first, items, joined, mapping, name_if_other, string, text
-from instar.migrate.sources.instant import as_written, epoch_seconds, zoned
+from instar.migrate.sources.instant import as_written, since_epoch, zoned
 from instar.migrate.sources.item import Item, NotCarried, Skipped
 
 DEFAULT_PERSON = "user"
@@ -172,13 +172,12 @@ def _node(node: Mapping[str, object], key: str, channel: str, person: str, *, se
     role_name = string(author.get("role"))
     if role_name not in _ROLES:
         yield NotCarried(where=where, what=f"author role {author.get('role')!r}, kept as system")
-    content = mapping(message.get("content"))
-    said, attachments, left = _content(content)
+    said, attachments, left = _content(_as_content(message.get("content")))
     yield from (NotCarried(where=where, what=what) for what in left)
     metadata = mapping(message.get("metadata"))
     author_id = person if role_name == "user" else role_name or "unknown"
     written = text(message.get("create_time"))
-    sent_at = epoch_seconds(written)
+    sent_at = since_epoch(written)
     yield Message(
         id=MessageId(identifier),
         channel=ChannelId(channel),
@@ -192,6 +191,14 @@ def _node(node: Mapping[str, object], key: str, channel: str, person: str, *, se
         selected=selected,
         hidden=metadata.get("is_visually_hidden_from_conversation") is True,
     )
+
+
+def _as_content(stored: object) -> Mapping[str, object]:
+    """The content object; a text that stands there bare is its text."""
+    if isinstance(stored, str):
+        return {"text": stored}
+    content = mapping(stored)
+    return {**content, "parts": [content["parts"]]} if isinstance(content.get("parts"), str) else content
 
 
 def _content(content: Mapping[str, object]) -> tuple[str, list[str], list[str]]:

@@ -38,6 +38,22 @@ def known_kind(kind: str) -> str:
     )
 
 
+def agreed_kind(path: Path, kind: str) -> str:
+    """Return the kind that was named, unless the file shows itself to be another. Raises `ImportKindUnknown`."""
+    named = known_kind(kind)
+    try:
+        found = kind_of(path)
+    except (ImportKindUnknown, ImportUnreadable):
+        return named
+    if found != named:
+        raise ImportKindUnknown(
+            f"{path} is no {named} file",
+            why=f"it looks like {found}; read as {named}, its messages would be lost or wrong",
+            next=f"leave out --kind, or name --kind {found}",
+        )
+    return named
+
+
 def kind_of(path: Path) -> str:
     """The kind of a file. Raises `ImportUnreadable` for what cannot be read, `ImportKindUnknown` for the rest."""
     if path.exists() and chatgpt.holds_export(path):

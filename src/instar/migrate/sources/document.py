@@ -26,6 +26,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_GZIP_MAGIC = b"\x1f\x8b"
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -97,6 +98,8 @@ def utf8_of(path: Path, content: bytes) -> bytes:
 
 
 def _check_utf8(path: Path, content: bytes) -> None:
+    if content.startswith(_GZIP_MAGIC):
+        raise unreadable(path, "it is packed with gzip", next=f"unpack it first: gunzip -c {path} > unpacked")
     decoder = codecs.getincrementaldecoder("utf-8")()
     view = memoryview(content)
     for start in range(0, len(content), MIB):

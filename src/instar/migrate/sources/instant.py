@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECONDS = 1_000_000
+_MILLISECONDS_FROM = 100_000_000_000
+"""As seconds this is the year 5138, as milliseconds 1973: nobody chatted with a program at either."""
 _RFC_3339_UTC = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|\+00:00)")
 _DISCORD_EPOCH_MS = 1_420_070_400_000
 """1 January 2015, https://discord.com/developers/docs/reference#snowflakes."""
@@ -28,17 +30,18 @@ def zoneless_as_utc(written: str | None) -> datetime | None:
     return _utc(parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC))
 
 
-def epoch_seconds(written: str | None) -> datetime | None:
-    """Seconds since 1970, rounded to the microsecond as a binary float times a million.
+def since_epoch(written: str | None) -> datetime | None:
+    """Seconds or milliseconds since 1970, told apart by their size: no chat has both readings.
 
-    Programs that write such numbers hold them as floats, whose steps today are a quarter of a microsecond.
+    Seconds are rounded to the microsecond as a binary float times a million: programs that write such numbers
+    hold them as floats, whose steps today are a quarter of a microsecond.
     """
-    return _after_epoch(written, _MICROSECONDS)
-
-
-def epoch_milliseconds(written: str | None) -> datetime | None:
-    """Milliseconds since 1970."""
-    return _after_epoch(written, 1_000)
+    try:
+        count = float(written or "")
+        microseconds = count * (1_000 if count >= _MILLISECONDS_FROM else _MICROSECONDS)
+        return _EPOCH + timedelta(microseconds=round(microseconds))
+    except (OverflowError, ValueError):
+        return None
 
 
 def snowflake(identifier: str) -> datetime | None:
@@ -68,12 +71,5 @@ def _parsed(written: str | None) -> datetime | None:
 def _utc(parsed: datetime) -> datetime | None:
     try:
         return parsed.astimezone(UTC)
-    except (OverflowError, ValueError):
-        return None
-
-
-def _after_epoch(written: str | None, microseconds_each: int) -> datetime | None:
-    try:
-        return _EPOCH + timedelta(microseconds=round(float(written or "") * microseconds_each))
     except (OverflowError, ValueError):
         return None

@@ -16,7 +16,7 @@ import msgspec
 from instar.core.ids import ChannelId, MessageId, PersonId
 from instar.core.records import Message, Role
 from instar.migrate.sources.field import first, items, mapping, name_if_other, place, string, text, whole
-from instar.migrate.sources.instant import as_written, epoch_milliseconds, zoned
+from instar.migrate.sources.instant import as_written, since_epoch, zoned
 from instar.migrate.sources.item import Item, NotCarried, Skipped
 from instar.migrate.sources.lines import LineValue, read_values
 
@@ -97,7 +97,7 @@ def _role(fields: Mapping[str, object]) -> Role:
 def _time(written: object) -> tuple[datetime | None, str | None]:
     original = text(written)
     if original is not None and original.strip().replace(".", "", 1).isdigit():
-        return epoch_milliseconds(original.strip()), original
+        return since_epoch(original.strip()), original
     return zoned(original), as_written(original)
 
 
