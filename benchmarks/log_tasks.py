@@ -23,7 +23,7 @@ from benchmarks.timing import Goal, Spread, Work, in_turn, tell, tell_machine
 from instar.stores.segment.store import Put
 
 TASKS = 64
-ROUNDS = 9
+ROUNDS = 15
 GROUPED_PER_TASK = 100
 ALONE_PER_TASK = 6  # commits one by one are that much slower; a round takes about as long
 VALUE = peers.value(0)
