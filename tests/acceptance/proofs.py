@@ -43,11 +43,18 @@ def forget(seed: int, rounds: int) -> Outcome:
     return run_erasures(seed, rounds)
 
 
+def byte_flips(seed: int, rounds: int) -> Outcome:
+    from instar.testing.byte_flips import run_byte_flips
+
+    return run_byte_flips(seed, rounds)
+
+
 PROOFS: Mapping[str, Proof] = {
     "crash-sim": Proof("what was acknowledged survives every simulated power loss", crash_sim, 100_000),
     "turn-kills": Proof("a killed turn is finished once, neither lost nor doubled", turn_kills, 500),
     "isolation": Proof("nobody is answered from another person's private words", isolation, 1_000),
     "forget": Proof("no byte of a forgotten person is left in the home", forget, 200),
+    "byte-flips": Proof("a damaged byte is named, never read as data, and mended", byte_flips, 5_000),
 }
 
 

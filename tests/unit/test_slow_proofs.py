@@ -21,6 +21,7 @@ def test_the_list_names_every_proof_with_its_promise():
         "turn-kills",
         "isolation",
         "forget",
+        "byte-flips",
     ]
 
 

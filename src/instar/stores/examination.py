@@ -135,7 +135,7 @@ def _format_problem(path: Path) -> str | None:
         found = msgspec.json.decode(path.read_bytes(), type=formats.HomeFormat)
     except FileNotFoundError:
         return f"{path} is not there"
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return f"{path}: {error}"
     if found.crc32c and found.crc32c != formats.checksum(found):
         return f"{path}: its checksum is wrong"
@@ -167,7 +167,7 @@ def lock_problem(path: Path) -> str | None:
         epoch = msgspec.json.decode(content, type=Holder).epoch if content else 0
     except FileNotFoundError:
         epoch = 0
-    except (msgspec.DecodeError, OSError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
         return f"{path / LOCK_NAME}: {error}"
     highest = highest_epoch(path)
     if epoch < highest:

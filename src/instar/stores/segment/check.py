@@ -111,7 +111,10 @@ def _manifests(anatomy: Anatomy) -> Iterator[Finding]:
     for path in damaged:
         yield _wrong("manifest", f"{path}: its checksum is wrong")
     if not damaged:
-        yield _well("manifest", f"{len(anatomy.manifests)} manifests check, the newest is {anatomy.state.generation}")
+        yield _well(
+            "manifest",
+            f"{counted(len(anatomy.manifests), 'manifest')} checked, the newest is {anatomy.state.generation}",
+        )
 
 
 # --- logs ------------------------------------------------------------------------------------------
@@ -175,7 +178,7 @@ def _logs(anatomy: Anatomy, decoders: Decoders) -> Iterator[Finding]:
             yield from (_wrong("log", problem) for problem in _undecoded(log, log.content, decoders))
     if not broken:
         tail = "; behind the last are bytes of an unfinished write, which was never acknowledged" if torn else ""
-        yield _well("log", f"{frames:,} transactions in {len(anatomy.logs)} files check{tail}")
+        yield _well("log", f"{counted(frames, 'transaction')} in {counted(len(anatomy.logs), 'file')} checked{tail}")
 
 
 def _undecoded(log: Log, content: LogContent, decoders: Decoders) -> Iterator[str]:
@@ -230,7 +233,9 @@ def _segments(files: Files, state: Manifest, decoders: Decoders) -> Iterator[Fin
             wrong = True
             yield _wrong("segments", f"{info.path}: {problem}")
     if not wrong:
-        yield _well("segments", f"{len(state.segments)} files with {rows:,} rows are what their names say")
+        yield _well(
+            "segments", f"{counted(len(state.segments), 'file')} with {counted(rows, 'row')} compared with the name"
+        )
 
 
 def segment_problem(files: Files, info: SegmentFile) -> str | None:
@@ -298,8 +303,8 @@ def _upkeep(files: Files, anatomy: Anatomy) -> Iterator[Finding]:
     yield _merging(anatomy.state, sizes)
     yield _log_length(anatomy)
     left = leftovers(anatomy, sizes)
-    note = f"{len(left)} left by an unfinished step, such as {left[0]}; the next sealing takes them away"
-    yield _well("leftovers", note if left else "none")
+    named = f"; the first is {left[0]}, and the next sealing takes them away" if left else ""
+    yield _well("leftovers", f"{counted(len(left), 'file')} of an unfinished step{named}")
     if anatomy.logs and not files.volatile:
         yield _ballast(sizes)
 
@@ -310,7 +315,8 @@ def _merging(state: Manifest, sizes: Mapping[str, int]) -> Finding:
         unmerged[info.collection] = unmerged.get(info.collection, 0) + (not info.merged)
     live = sum(info.bytes for info in state.segments)
     total = sum(sizes.values())
-    figures = f"{len(sizes)} files, {total:,} bytes, of which {live:,} in {len(state.segments)} segments"
+    segments = counted(len(state.segments), "segment")
+    figures = f"{counted(len(sizes), 'file')}, {total:,} bytes, of which {live:,} in {segments}"
     worst = max(unmerged, key=lambda name: unmerged[name], default="")
     if worst and unmerged[worst] > UNMERGED_OVERDUE:
         overdue = f"{figures}; {worst} has {unmerged[worst]} segments that were to be merged at {UNMERGED_MAX}"
@@ -344,6 +350,11 @@ def leftovers(anatomy: Anatomy, paths: Mapping[str, int]) -> list[str]:
     orphans = [p for p in paths if p.endswith(kinds) and p.rpartition("/")[2].partition(".")[0] not in named]
     logs = [path for path in paths if path.startswith("wal/") and path < anatomy.state.log]
     return sorted([*orphans, *logs, *(path for path in paths if path.endswith("/new"))])
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things, in words that fit it."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
 def _well(check: str, detail: str) -> Finding:

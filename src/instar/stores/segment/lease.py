@@ -167,11 +167,11 @@ def _read(path: Path, descriptor: int) -> Holder | None:
         return None
     try:
         return msgspec.json.decode(content, type=Holder)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise HomeForeign(
             f"{path / LOCK_NAME} is not the lock of a home",
             why=str(error),
-            next="use another directory, or move that file away if nothing else needs it",
+            next="if this is a home, `instar doctor --repair` writes it anew; if not, choose another directory: --home DIR",
         ) from error
 
 

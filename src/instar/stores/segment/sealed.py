@@ -91,7 +91,11 @@ class SealedSegment:
     def _rebuild(self) -> None:
         """Read the Parquet file, check it against its name, and make the cache of it."""
         parquet = read_segment(self._files, self.info)
-        made = self._sealer().do(Rebuild(parquet))
+        sealer = self._sealer()
+        try:
+            made = sealer.do(Rebuild(parquet))
+        finally:
+            sealer.close()
         assert isinstance(made, Made), "a rebuild makes a segment"
         cache = made.segments[0].cache
         self._cache = RowCache(memoryview(cache), self._blocks)
