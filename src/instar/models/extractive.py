@@ -23,6 +23,8 @@ ANSWER_MIN = 0.6  # measured on generated talk: below it, more answers are wrong
 COVERAGE_MIN = 0.25  # a sentence that covers less of a question answers it only if it means nearly the same
 MEANING_MIN = 0.3  # cosines below say nothing, with either embedder
 MEANING_NEAR = 0.6  # a cosine from here on stands for covered words
+STANDS_OUT_MIN = 0.44  # measured with MiniLM: the nearest message to a question nothing answers is below it
+STANDS_OUT_BY = 0.12  # or has others as near beside it; what answers in other words stands alone
 ASKED_SCORE = 2.0  # above every cosine: evidence the question asks for by name
 PLAIN_MIN = 0.75  # from here on the quotation is given as the answer, below it as the closest there is
 EVIDENCE_USUAL = 40  # with less, a word's frequency says little, and the weights are those of so many
@@ -33,6 +35,8 @@ FACTS_QUOTED_MAX = 5  # more are listed without the messages' words
 SPEAKER_QUOTES_MAX = 5  # "What did X say about Y?" asks for all of it
 _NEARLY = 0.92  # a second quotation must be this close to the first
 _SPEAKER_NEARLY = 0.7
+_REPORTED_BONUS = 0.2
+_REPORTED_COVERAGE = 0.45  # a report of the right person about another matter is no answer
 _PLAIN_BONUS = 0.1
 _FOUND_FIRST = 0.15
 _SAID_LAST = 0.08
@@ -113,6 +117,11 @@ _SPEAKER = re.compile(
     r"(?:say|says|said|tell|told|think|thinks|write|wrote|written|mention|mentioned|ask|asked|answer|suggest|recommend|explain|reply|feel)\b",
     re.IGNORECASE,
 )
+_REPORTED = re.compile(
+    r"\b(?:say|says|said|tells?|told|thinks?|thought|wrote|writes?|mention(?:s|ed)|ask(?:s|ed)|answer(?:s|ed)|suggest(?:s|ed)|"
+    r"recommend(?:s|ed)|explain(?:s|ed)|repl(?:ies|ied)|warn(?:s|ed)|advis(?:es|ed)|promis(?:es|ed)|according to)\b",
+    re.IGNORECASE,
+)
 _OWN = re.compile(r"\b(?:my|i|i'm|i've|me|mine|myself)\b", re.IGNORECASE)
 
 _NUMBER = re.compile(
@@ -149,8 +158,8 @@ _RELATED: dict[str, int] = {
     for number, group in enumerate(
         (
             "job work profession occupation career employ trade", "film movie cinema", "car vehicle drive volvo",
-            "doctor physician", "child son daughter baby", "flat apartment", "house home live",
-            "holiday vacation trip", "wife husband partner spouse marry", "shop store",
+            "doctor physician dr gp", "child son daughter baby", "flat apartment", "house home live",
+            "holiday vacation trip", "wife husband partner spouse marry wedding marriage", "shop store",
             "favourite favorite best", "hate dislike detest", "ill sick illness", "begin start", "end finish",
             "mum mom mother", "dad father", "phone telephone mobile", "bike bicycle cycle", "colour color",
             "neighbour neighbor", "exam test", "allergic allergy", "born birthday", "present gift",
@@ -218,16 +227,20 @@ def _quoted(quotations: Sequence[Quotation], evidence: Sequence[Evidence], *, sp
 def _quotations(question: str, evidence: Sequence[Evidence]) -> list[Quotation]:
     """The best sentence of each piece of evidence that covers enough of the question, best first."""
     speaker = _speaker(question)
-    asked = [each for each in dict.fromkeys(stems(question)) if each not in stems(speaker)] or stems(question)
+    heard = [each for each in evidence if _said_by(each, speaker)]
+    asked = list(dict.fromkeys(stems(question)))
+    if heard:
+        asked = [each for each in asked if each not in stems(speaker)] or asked
     if not asked:
         return []
-    allowed = [place for place, each in enumerate(evidence) if _may_answer(each, speaker, question)]
+    allowed = [place for place, each in enumerate(evidence) if _may_answer(each, speaker, question, heard)]
     texts = {place: stems(evidence[place].text) for place in allowed}
+    alone = _standing_out(allowed, evidence)
     weights = _weights(asked, list(texts.values()))
     found = [
         quotation
         for place in allowed
-        if (quotation := _best_sentence(place, evidence[place], asked, weights, question)) is not None
+        if (quotation := _best_sentence(place, evidence[place], asked, weights, question, alone=alone)) is not None
     ]
     ranks = _ranks(allowed, evidence)
     found.sort(key=lambda each: (-(each.score + ranks[each.place] + _PLAIN_BONUS * each.plain), each.place))
@@ -249,7 +262,7 @@ def _distinct(found: Sequence[Quotation], evidence: Sequence[Evidence]) -> list[
     distinct = []
     for each in found:
         source = evidence[each.place]
-        marks = {(source.channel, source.message_id or source.memory_id), folded(each.sentence)}
+        marks = {_source(source), folded(each.sentence)}
         if not marks & seen:
             distinct.append(each)
         seen |= marks
@@ -257,7 +270,7 @@ def _distinct(found: Sequence[Quotation], evidence: Sequence[Evidence]) -> list[
 
 
 def _best_sentence(
-    place: int, each: Evidence, asked: Sequence[str], weights: dict[str, float], question: str
+    place: int, each: Evidence, asked: Sequence[str], weights: dict[str, float], question: str, *, alone: frozenset[int]
 ) -> Quotation | None:
     whole = set(stems(f"{each.text} {each.author_name or ''} {each.author or ''}"))
     best: Quotation | None = None
@@ -266,8 +279,9 @@ def _best_sentence(
             continue
         covered = _coverage(asked, set(stems(sentence)), whole, weights)
         near, wanted = max(0.0, min(each.score, 1.0) - MEANING_MIN), _wanted(question, sentence)
-        score = covered + near + wanted
+        score = covered + near + wanted + _reported(question, sentence, covered)
         answers = score >= ANSWER_MIN and (covered >= COVERAGE_MIN or each.score >= MEANING_NEAR)
+        answers = answers or (place in alone and wanted >= 0)
         if answers and (best is None or score > best.score):
             best = Quotation(place, sentence, score, plain=wanted >= 0 and covered + near >= PLAIN_MIN)
     return best
@@ -308,12 +322,44 @@ def _seen_by(shape: re.Pattern[str], sentence: str) -> str:
     return sentence if shape is _PROPER else folded(sentence)
 
 
-def _may_answer(each: Evidence, speaker: str, question: str) -> bool:
+def _reported(question: str, sentence: str, covered: float) -> float:
+    """What it adds that somebody's words, asked for, are told by somebody else: "The vet thinks that ..."."""
+    told = covered >= _REPORTED_COVERAGE and _speaker(question) and _REPORTED.search(sentence)
+    return _REPORTED_BONUS if told else 0.0
+
+
+def _may_answer(each: Evidence, speaker: str, question: str, heard: Sequence[Evidence]) -> bool:
+    """True for what the speaker asked for said, or, when they never spoke here, for what others tell of them."""
     if each.kind in {"learned", "forgotten"}:
         return False
+    if heard:
+        return each in heard
     if speaker:
-        return bool(set(words(speaker)) & set(words(f"{each.author_name or ''} {each.author or ''}")))
+        told = set(stems(each.text))
+        return any(_match(name, told) for name in stems(speaker))
     return each.own or not _OWN.search(question)
+
+
+def _said_by(each: Evidence, speaker: str) -> bool:
+    return bool(set(words(speaker)) & set(words(f"{each.author_name or ''} {each.author or ''}")))
+
+
+def _standing_out(places: Sequence[int], evidence: Sequence[Evidence]) -> frozenset[int]:
+    """The places of the one message whose meaning is near to the question and far from every other's."""
+    nearest: dict[object, float] = {}
+    for place in places:
+        each = evidence[place]
+        if each.score < ASKED_SCORE and not all(map(_QUESTION.search, sentences(each.text))):
+            source = _source(each)
+            nearest[source] = max(nearest.get(source, 0.0), each.score)
+    best, second = [*sorted(nearest.values(), reverse=True), 0.0, 0.0][:2]
+    if best < STANDS_OUT_MIN or best - second < STANDS_OUT_BY:
+        return frozenset()
+    return frozenset(place for place in places if nearest.get(_source(evidence[place])) == best)
+
+
+def _source(each: Evidence) -> tuple[str | None, str | None]:
+    return (each.channel, each.message_id or each.memory_id)
 
 
 def _speaker(question: str) -> str:

@@ -146,3 +146,32 @@ async def test_what_it_is_is_said_once_in_the_conversation_it_sees() -> None:
     request = msgspec.structs.replace(request, messages=(earlier, *request.messages))
     events = [event async for event in ExtractiveResponder().stream(request)]
     assert CLOSING not in "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+def test_what_somebody_is_told_to_have_said_is_found_under_their_title() -> None:
+    iron = told("Dr. Menon said my iron level was 11.", score=0.56)
+    answer = answered(asked("What did the doctor say about my iron?", iron, told("My iron is hot.", 2)))
+    assert "iron level was 11" in answer.text
+    assert answer.cited[0] == 0
+
+
+def test_a_report_of_the_right_person_on_another_matter_is_no_answer() -> None:
+    answer = answered(asked("What did the doctor say about my knee?", told("Dr. Menon said my iron was low.")))
+    assert answer.text == "I have nothing about that yet."
+
+
+def test_somebody_who_spoke_here_is_quoted_and_not_what_others_tell_of_them() -> None:
+    bob = told("The boat leaks.", author="bob", own=False)
+    answer = answered(asked("What did Bob say about the boat?", told("Bob said the boat is fine.", 2), bob))
+    assert answer.cited == (1,)
+
+
+def test_the_one_message_near_in_meaning_is_the_closest_there_is() -> None:
+    near = told("We're getting married on the 14th of September.", score=0.55)
+    far = told("The soup was cold.", 2, score=0.2)
+    assert answered(asked("When is the big day?", near, far)).cited == (0,)
+
+
+def test_one_of_several_equally_near_messages_answers_nothing() -> None:
+    several = [told(text, place, score=0.55) for place, text in enumerate(["The soup was cold.", "The lamp broke."])]
+    assert answered(asked("What of the harpsichord?", *several)).cited == ()

@@ -30,6 +30,8 @@ def facts(text: str, **fields: object) -> list[tuple[str, str]]:
         ("I moved to Porto last week.", [("lives in", "Porto")]),
         ("I'm from a small village near Ghent.", [("from", "a small village near Ghent")]),
         ("I work as a baker.", [("job", "baker")]),
+        ("My landlord's name is Mr. Okonkwo.", [("landlord", "Mr. Okonkwo")]),
+        ("My dentist is Dr. Albrecht on Mill Street.", []),
         ("I'm a nurse.", [("job", "nurse")]),
         ("I work for the city library.", [("employer", "the city library")]),
         ("I'm allergic to peanuts and shellfish.", [("allergy", "peanuts and shellfish")]),

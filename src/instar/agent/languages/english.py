@@ -171,10 +171,10 @@ ENGLISH = Language(
         r"\s*(?:,? (?:because|since|which|when|where|who|while|as you|as i|by the way|in case|so that|so|though|although|if|until|unless|"
         r"for (?:the last|the past|almost|over|about|years|months|now|\w+ years|\w+ months)|since \w+|these days|nowadays|at the moment|right now|now|too|as well|"
         r"actually|anyway|please|you know|lol|haha|today|yesterday|last (?:week|month|year|summer|winter|spring|autumn)|a (?:week|month|year|while) ago|instead|with my|not)\b"
-        r"|[!?;()\n]|\.(?:\s|$)|, (?!(?:and |or )?[\w' -]+(?:,|$| and | or ))|\s[:;]-?[)(DP])"
+        r"|[!?;()\n]|(?<!\bdr|\bmr|\bms|\bst)(?<!\bmrs)(?<!\bprof)\.(?:\s|$)|, (?!(?:and |or )?[\w' -]+(?:,|$| and | or ))|\s[:;]-?[)(DP])"
     ),
     value_refused=_pattern(
-        r"^(?:it|that|this|them|him|her|you|these|those|one|what|how|when|where|who|why|to|so|not|the same|mine|yours|all|"
+        r"^(?:dr|mr|mrs|ms|prof|st)\.?$|^(?:it|that|this|them|him|her|you|these|those|one|what|how|when|where|who|why|to|so|not|the same|mine|yours|all|"
         r"everything|nothing|something|anything|fine|ok|okay|good|bad|great|here|there|home|unknown|a secret|important|"
         r"none|n/a|the idea|the way|the fact|your \w+|that \w+|this \w+|the other|a lot|going to|over|complicated|"
         r"coming up|stolen|lost|back|ready|done|late|closed|open|full|empty|called|doing|getting|making|soon|hard|easy|difficult|too|very|really|just|still|being|in|on|at|killing|broken|gone|dead|ill|sick)\b(?! [A-Z0-9])"
@@ -264,12 +264,12 @@ ENGLISH = Language(
             "job work profession occupation career employ living trade",
             "film movie cinema",
             "car vehicle drive automobile",
-            "doctor physician gp",
+            "doctor physician gp dr",
             "child son daughter baby",
             "flat apartment",
             "house home live",
             "holiday vacation trip travel",
-            "wife husband partner spouse married marry",
+            "wife husband partner spouse married marry wedding marriage",
             "shop store market buy purchase",
             "favourite favorite best like love enjoy prefer",
             "hate dislike detest",
