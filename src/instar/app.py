@@ -25,11 +25,12 @@ Result = TypeVar("Result")
 class Opening(AbstractAsyncContextManager[Home]):
     """A home about to be opened: `async with instar.open(...) as home`, or `home = await instar.open(...)`."""
 
-    def __init__(self, location: str, settings: Settings, clock: Clock, *, create: bool) -> None:
+    def __init__(self, location: str, settings: Settings, clock: Clock, *, create: bool, read_only: bool) -> None:
         self._location = location
         self._settings = settings
         self._clock = clock
         self._create = create
+        self._read_only = read_only
         self._home: Home | None = None
 
     def __await__(self) -> Generator[Any, None, Home]:
@@ -41,6 +42,7 @@ class Opening(AbstractAsyncContextManager[Home]):
             embedder=choose_embedder(self._settings.embeddings.kind),
             clock=self._clock,
             create=self._create,
+            read_only=self._read_only,
         )
 
     async def __aenter__(self) -> Home:
@@ -55,15 +57,25 @@ class Opening(AbstractAsyncContextManager[Home]):
 
 
 def open(  # noqa: A001 - `instar.open` reads like the built-in it resembles
-    location: str | Path = "", *, settings: Settings | None = None, clock: Clock | None = None, create: bool = True
+    location: str | Path = "",
+    *,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    create: bool = True,
+    read_only: bool = False,
 ) -> Opening:
     """Open a home: a directory, `file:DIR`, `memory:`, or "" for the one in the settings or the platform's place.
 
     The first process to open a home on files owns it; later ones speak to the owner through its socket and
     get the same ports. Writes are durable when they return. Raises a `HomeError`; see `core/errors.py`.
+
+    With `read_only` every write is refused with `HomeReadOnly` and no byte on the disk changes. Beside an
+    owner records are read through it; without one they are read from the files, as they were on opening.
     """
     settings = settings or Settings()
-    return Opening(str(location) or settings.home.path, settings, clock or SystemClock(), create=create)
+    return Opening(
+        str(location) or settings.home.path, settings, clock or SystemClock(), create=create, read_only=read_only
+    )
 
 
 class SyncPort:
@@ -129,10 +141,15 @@ class SyncHome:
 
 
 def open_sync(
-    location: str | Path = "", *, settings: Settings | None = None, clock: Clock | None = None, create: bool = True
+    location: str | Path = "",
+    *,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    create: bool = True,
+    read_only: bool = False,
 ) -> SyncHome:
     """`open` without async: `with instar.open_sync("file:./state") as home: home.conversations.window(...)`."""
-    return SyncHome(open(location, settings=settings, clock=clock, create=create))
+    return SyncHome(open(location, settings=settings, clock=clock, create=create, read_only=read_only))
 
 
 def agent_for(home: Home, settings: Settings, *, clock: Clock | None = None) -> Agent:

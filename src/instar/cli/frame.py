@@ -11,14 +11,15 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
-from instar.core.errors import InstarError, OwnerLost, SettingInvalid
+from instar.core.errors import HomeReadOnly, InstarError, OwnerLost, SettingInvalid
 from instar.core.settings import SettingRow, Settings, load_settings
 from instar.stores.home import Home
 from instar.telemetry.log import configure
@@ -41,11 +42,19 @@ class Frame:
         self.settings, self.rows = read_settings(given)
         configure(self.settings.log.level, json=self.settings.log.json)
 
-    def open_home(self, *, create: bool = True) -> Any:
-        """The home of this command, as an async context manager."""
+    @asynccontextmanager
+    async def open_home(self, *, create: bool = True) -> AsyncIterator[Home]:
+        """The home of this command; only for reading where it may not be written to and need not be begun."""
         from instar.app import open as open_home
 
-        return open_home(settings=self.settings, create=create)
+        try:
+            home = await open_home(settings=self.settings, create=create)
+        except HomeReadOnly:
+            if create:
+                raise
+            home = await open_home(settings=self.settings, read_only=True)
+        async with home:
+            yield home
 
     def document(self, value: object, text: str) -> None:
         """Print one thing: a JSON document, or `text` for people."""

@@ -27,7 +27,7 @@ async def status(frame: Frame) -> None:
 def status_text(found: HomeStatus) -> str:
     """A status for people."""
     rows = [
-        ("home", f"{found.home} (format {found.format}, epoch {found.epoch}, owned by process {found.owner_pid})"),
+        ("home", f"{found.home} (format {found.format}, epoch {found.epoch}, {_owner(found)})"),
         (
             "holds",
             f"{found.messages:,} messages in {found.channels:,} channels, {found.people:,} people, {found.memories:,} memories",
@@ -37,6 +37,10 @@ def status_text(found: HomeStatus) -> str:
         *((name, f"{store.bytes:,} bytes, version {store.version:,}") for name, store in found.stores.items()),
     ]
     return "\n".join(f"{label:<18} {value}" for label, value in rows)
+
+
+def _owner(found: HomeStatus) -> str:
+    return f"owned by process {found.owner_pid}" if found.owner_pid else "opened for reading only"
 
 
 class Mended(msgspec.Struct, frozen=True, kw_only=True):

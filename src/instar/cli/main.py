@@ -9,6 +9,7 @@ import click
 from instar import __version__
 from instar.cli.chat import chat
 from instar.cli.config import config
+from instar.cli.files import files
 from instar.cli.forget import forget
 from instar.cli.health import doctor, status
 from instar.cli.look import channels, memories, messages, people, profile
@@ -49,6 +50,7 @@ for each in (
     channels,
     import_,
     export_,
+    files,
     forget,
     status,
     doctor,

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from instar.core.errors import OwnerLost
+from instar.core.errors import HomeReadOnly, OwnerLost
 from instar.stores.owner import SOCKET_NAME, short_path
 from instar.stores.wire import MethodSpec, Request, Response, error_of, read_frame, write_frame
 
+FOR_WRITING = "open it for writing: instar.open(path) without read_only"
 _decoder = msgspec.json.Decoder(Response)
 
 
@@ -86,16 +87,25 @@ class OwnerConnection:
         )
 
 
-def guest_port(connection: OwnerConnection, name: str, methods: Mapping[str, MethodSpec]) -> Any:
-    """An object with the port's methods, each carried out by the owner."""
-    return _GuestPort(connection, name, methods)
+def guest_port(
+    connection: OwnerConnection, name: str, methods: Mapping[str, MethodSpec], *, only: Container[str] | None = None
+) -> Any:
+    """An object with the port's methods, each carried out by the owner; those not in `only` are refused."""
+    return _GuestPort(connection, name, methods, only)
 
 
 class _GuestPort:
-    def __init__(self, connection: OwnerConnection, name: str, methods: Mapping[str, MethodSpec]) -> None:
+    def __init__(
+        self,
+        connection: OwnerConnection,
+        name: str,
+        methods: Mapping[str, MethodSpec],
+        only: Container[str] | None,
+    ) -> None:
         self._connection = connection
         self._name = name
         self._methods = methods
+        self._only = only
 
     def __getattr__(self, name: str) -> Any:
         method = self._methods.get(name)
@@ -103,6 +113,10 @@ class _GuestPort:
             raise AttributeError(name)
 
         async def call(*args: object, **kwargs: object) -> object:
+            if self._only is not None and name not in self._only:
+                raise HomeReadOnly(
+                    f"{self._name}.{name} was refused", why="the home was opened for reading", next=FOR_WRITING
+                )
             return await self._connection.call(self._name, method, method.encode_arguments(args, kwargs))
 
         return call

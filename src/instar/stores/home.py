@@ -19,12 +19,22 @@ import blake3
 import msgspec
 
 from instar.core.clock import Clock, IdSource, SystemClock, UlidSource
-from instar.core.errors import HomeForeign, HomeMissing, HomeOwned, HomeReadOnly, PersonUnknown, StoreCorrupt
+from instar.core.errors import (
+    Fenced,
+    HomeForeign,
+    HomeMissing,
+    HomeOwned,
+    HomeReadOnly,
+    PersonUnknown,
+    RecordInvalid,
+    StoreCorrupt,
+)
 from instar.core.ids import PersonId
 from instar.core.limits import OWNER_WAIT_S, PAGE_MAX_MESSAGES
 from instar.core.records import Memory, MemoryKind, Message, Scope
 from instar.embeddings.port import Embedder
 from instar.stores import format as formats
+from instar.stores.backup import BackupReport, take_backup
 from instar.stores.conversations.port import ConversationStore, Cursor
 from instar.stores.examination import (
     RECEIPTS,
@@ -33,6 +43,7 @@ from instar.stores.examination import (
     examine_opened,
     foreign_at_home,
     highest_epoch,
+    refuse_what_is_no_home,
     stores_in,
     with_checksum,
 )
@@ -42,7 +53,7 @@ from instar.stores.memories.port import MemoryStore
 from instar.stores.movable import Value
 from instar.stores.owner import SOCKET_NAME, OwnerSocket, Served
 from instar.stores.profiles.port import ProfileStore
-from instar.stores.registry import PORTS, Location, open_embedded
+from instar.stores.registry import COLLECTIONS, PORTS, READS, Location, open_embedded
 from instar.stores.segment.check import Finding, read_anatomy
 from instar.stores.segment.lease import LOCK_NAME, Lease
 from instar.stores.wire import methods_of
@@ -52,6 +63,7 @@ NEEDLES_MAX = 256  # texts of the forgotten that a receipt's byte search looks f
 NEEDLE_MIN_BYTES = 16  # shorter texts ("yes") stand in other people's messages too
 EVERY_KIND: tuple[MemoryKind, ...] = ("fact", "note", "block", "episode")
 _OWNER_POLL_S = 0.02
+_READ_TRIES = 5  # a sealing that comes between the manifest and the log is over long before
 
 
 class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +82,8 @@ class HomeStatus(msgspec.Struct, frozen=True, kw_only=True):
     home: str
     format: int
     epoch: int
-    owner_pid: int
+    owner_pid: int | None
+    """None when no process owns it and this one only reads."""
     people: int
     channels: int
     messages: int
@@ -78,6 +91,17 @@ class HomeStatus(msgspec.Struct, frozen=True, kw_only=True):
     unfinished_turns: int
     embedder: str
     stores: dict[str, StoreStatus]
+
+
+class CollectionFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A Parquet file that other programs may read."""
+
+    path: str
+    """Absolute."""
+    collection: str
+    rows: int
+    """Older forms and deletions of a record included: of each `_key` the row with the highest `_seq` counts."""
+    bytes: int
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +129,15 @@ class HomeControl(Protocol):
 
     async def check(self) -> Sequence[Finding]:
         """Read every byte of every file that something vouches for, and say what was found."""
+
+    async def files(self, collection: str) -> Sequence[CollectionFile]:
+        """The Parquet files that hold what is sealed of a collection. Raises `RecordInvalid` for an unknown one."""
+
+    async def seal(self, collection: str) -> None:
+        """Seal the store of a collection, so that its files hold everything acknowledged."""
+
+    async def backup(self, to: str) -> BackupReport:
+        """Bring the backup in directory `to` up to the state of now, and verify it."""
 
 
 class Home:
@@ -141,6 +174,23 @@ class Home:
         """Read every byte of every file that something vouches for, and say what was found."""
         return await self._control.check()
 
+    async def files(self, collection: str, *, seal: bool = False) -> Sequence[CollectionFile]:
+        """The Parquet files that hold what is sealed of a collection: messages, profiles, memories or workflows.
+
+        With `seal` they hold everything acknowledged before. Raises `RecordInvalid` for an unknown collection.
+        """
+        if seal:
+            await self._control.seal(collection)
+        return await self._control.files(collection)
+
+    async def backup(self, to: Path | str) -> BackupReport:
+        """Bring the backup in directory `to` up to the state of now: what is new is copied, what is gone dropped.
+
+        Everything in it is verified when this returns. Writes go on meanwhile. Raises `HomeForeign` for a
+        directory with other things in it, and `StoreCorrupt` for a home that `instar doctor` finds damaged.
+        """
+        return await self._control.backup(_absolute(to))
+
     async def close(self) -> None:
         """Make everything durable and let go of the home. Closing twice is harmless."""
         while self._closing:
@@ -162,14 +212,18 @@ async def open_home(
     clock: Clock | None = None,
     ids: IdSource | None = None,
     create: bool = True,
+    read_only: bool = False,
 ) -> Home:
     """Open a home as its owner, or as a guest of whoever owns it.
 
-    Raises `HomeMissing` (nothing there and `create` is False), `HomeForeign`, `HomeNewer`, `HomeReadOnly`,
+    With `read_only` nothing is written and no lease is taken: beside an owner its records are read through
+    it, without one from the files, as they are now. Raises `HomeMissing` (nothing there and `create` is False), `HomeForeign`, `HomeNewer`, `HomeReadOnly`,
     `HomeOwned` (an owner that holds the lease does not answer), `StoreCorrupt`.
     """
     clock = clock or SystemClock()
     ids = ids or UlidSource(clock)
+    if read_only and location.path is not None:
+        return await _open_reader(location, location.path, embedder=embedder, clock=clock, ids=ids)
     if location.path is None:
         return await _open_owned(
             location, formats.new_format(), epoch=1, lease=None, embedder=embedder, clock=clock, ids=ids
@@ -197,6 +251,56 @@ async def open_home(
         why=f"it holds the lease, and its socket {SOCKET_NAME} gave no answer for {OWNER_WAIT_S:g} s",
         next="stop that process (the lease ends with it), or wait until it is done starting",
     )
+
+
+async def _open_reader(location: Location, path: Path, *, embedder: Embedder, clock: Clock, ids: IdSource) -> Home:
+    refuse_what_is_no_home(path)
+    try:
+        connection = await OwnerConnection.connect(path)
+    except PermissionError:
+        connection = None
+    if connection is not None:
+        return _open_guest(location, connection, read_only=True)
+    try:
+        return await _open_files(location, path, embedder=embedder, clock=clock, ids=ids)
+    except PermissionError as error:
+        raise HomeReadOnly(
+            f"the home {path} cannot be read",
+            why=str(error),
+            next=f"run instar as the user it belongs to: `ls -ld {path}` names them",
+        ) from error
+
+
+async def _open_files(location: Location, path: Path, *, embedder: Embedder, clock: Clock, ids: IdSource) -> Home:
+    """Open the files for reading; once more where an owner that cannot be reached changed them meanwhile."""
+    home_format = formats.decode_format(path / formats.NAME, (path / formats.NAME).read_bytes())
+    forget_key = bytes.fromhex(home_format.forget_key)
+    for left in range(_READ_TRIES, 0, -1):
+        epoch = highest_epoch(path)
+        try:
+            ports = await open_embedded(
+                location, epoch=epoch, forget_key=forget_key, clock=clock, embedder=embedder, read_only=True
+            )
+        except (StoreCorrupt, Fenced):
+            if left == 1:
+                raise
+        else:
+            await _refuse_damaged(ports)
+            control = _OwnerControl(
+                location, ports, epoch=epoch, forget_key=forget_key, clock=clock, ids=ids, read_only=True
+            )
+            return Home(location, ports, control, closing=list(ports.values()))
+        await clock.sleep(_OWNER_POLL_S)
+    raise AssertionError("the last try returns or raises")
+
+
+async def _refuse_damaged(ports: Mapping[str, Any]) -> None:
+    """A reader of what is left would take it for everything."""
+    damage = [f"{name}: {each}" for name, store in ports.items() for each in store.engine.damage]
+    if damage:
+        for store in ports.values():
+            await store.close()
+        raise StoreCorrupt("the home is damaged", why=damage[0], next=f"run `instar doctor`, then `{formats.REPAIR}`")
 
 
 def _holder(path: Path) -> str:
@@ -320,8 +424,11 @@ class _Released:
         self._lease.release()
 
 
-def _open_guest(location: Location, connection: OwnerConnection) -> Home:
-    ports = {name: guest_port(connection, name, methods) for name, methods in _methods().items()}
+def _open_guest(location: Location, connection: OwnerConnection, *, read_only: bool = False) -> Home:
+    ports = {
+        name: guest_port(connection, name, methods, only=READS[name] if read_only else None)
+        for name, methods in _methods().items()
+    }
     return Home(location, ports, ports["home"], closing=[connection])
 
 
@@ -337,7 +444,9 @@ class _OwnerControl:
         forget_key: bytes,
         clock: Clock,
         ids: IdSource,
+        read_only: bool = False,
     ) -> None:
+        self._read_only = read_only
         self._location = location
         self._ports = ports
         self._epoch = epoch
@@ -352,7 +461,7 @@ class _OwnerControl:
             home=str(self._location),
             format=formats.FORMAT,
             epoch=self._epoch,
-            owner_pid=os.getpid(),
+            owner_pid=None if self._read_only else os.getpid(),
             people=len(await self._ports["conversations"].people()),
             channels=len(channels),
             messages=sum(channel.messages for channel in channels),
@@ -371,6 +480,32 @@ class _OwnerControl:
         for name in PORTS:
             findings += await self._ports[name].engine.undisturbed(read_anatomy, examine_opened(name))
         return findings
+
+    async def files(self, collection: str) -> Sequence[CollectionFile]:
+        store, name = _collection(collection)
+        root = self._path_of("files") / store
+        found = self._ports[store].engine.files(name)
+        return [
+            CollectionFile(path=str(root / each.path), collection=name, rows=each.rows, bytes=each.bytes)
+            for each in found
+        ]
+
+    async def seal(self, collection: str) -> None:
+        await self._ports[_collection(collection)[0]].engine.seal()
+
+    async def backup(self, to: str) -> BackupReport:
+        path = self._path_of("a backup")
+        async with self._forgetting:
+            return await take_backup(Path(to), path, self._ports, epoch=self._epoch, clock=self._clock)
+
+    def _path_of(self, wanted: str) -> Path:
+        if self._location.path is None:
+            raise HomeMissing(
+                f"a home in memory has no {wanted.removeprefix('a ')}",
+                why="nothing of it is on a disk",
+                next="open a home in a directory: --home DIR",
+            )
+        return self._location.path
 
     async def forget(self, person: PersonId, *, dry_run: bool = False) -> Receipt:
         async with self._forgetting:
@@ -473,6 +608,22 @@ class _OwnerControl:
         ):
             yield page
             after = page[-1].id
+
+
+def _absolute(path: Path | str) -> str:
+    """The same place for the owner, whose working directory is another."""
+    return str(Path(path).expanduser().absolute())
+
+
+def _collection(name: str) -> tuple[str, str]:
+    """The store and the collection of what users call `name`."""
+    if name not in COLLECTIONS:
+        raise RecordInvalid(
+            f"there is no collection {name!r}",
+            why=f"known are {', '.join(COLLECTIONS)}",
+            next="instar files messages",
+        )
+    return COLLECTIONS[name]
 
 
 def _candidates(texts: Sequence[str]) -> list[str]:

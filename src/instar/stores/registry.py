@@ -43,6 +43,24 @@ STRUCTS: dict[str, dict[str, type[msgspec.Struct]]] = {
 }
 """Every collection of each embedded store with the struct its values are maps of."""
 
+COLLECTIONS: dict[str, tuple[str, str]] = {
+    "conversations": ("conversations", "messages"),
+    "messages": ("conversations", "messages"),
+    "profiles": ("profiles", "profiles"),
+    "memories": ("memories", "memories"),
+    "workflows": ("workflows", "workflows"),
+}
+"""What users call the records of a home: the store, and the collection in it."""
+_MOVABLE_READS = frozenset({"scan", "changes", "digest", "version"})
+READS: dict[str, frozenset[str]] = {
+    "conversations": _MOVABLE_READS | {"window", "page", "get", "channels", "people"},
+    "profiles": _MOVABLE_READS | {"load", "people"},
+    "memories": _MOVABLE_READS | {"get", "listing", "search", "embedder", "counts"},
+    "workflows": frozenset({"load", "unfinished"}),
+    "home": frozenset({"status", "check", "files"}),
+}
+"""The methods of each port that change nothing: all that a reader beside an owner may call."""
+
 
 class Location(msgspec.Struct, frozen=True):
     """Where a home is."""

@@ -82,7 +82,7 @@ async def begun(path: Path, randomness: random.Random) -> History:
         for number in range(36):
             await _say(home, number, randomness)
             if number == 20:
-                await home.memories.forget_message([MessageId("m3")])
+                await home.memories.forget_message([("c1", MessageId("m3"))])
             if number in {11, 23}:
                 await _seal(home)
             history.append(await records(home))

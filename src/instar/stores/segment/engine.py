@@ -244,6 +244,8 @@ class SegmentEngine:
         state.seq = self._journal.durable_seq = found.last_seq
         self._journal.log = found.log
         self._upkeep.load(found.manifest, found.sealed_log_bytes)
+        if state.read_only:
+            await self._worker.run(self._upkeep.open_segments)
 
     def apply(self, ops: Sequence[Op]) -> Pending:
         """Apply ops as the newest transaction."""

@@ -121,6 +121,12 @@ class Upkeep:
         self._frozen_bytes = earlier_log_bytes
         self._show(state.segments)
 
+    def open_segments(self) -> None:
+        """Map every segment now, so that a reader keeps them whatever an owner takes away later."""
+        for collection in self._state.collections.values():
+            for segment in collection.segments:
+                segment.open()
+
     async def admitted(self) -> None:
         """Return when writes may go on."""
         while self._held is not None:
