@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import click
@@ -43,11 +43,11 @@ async def _target(frame: Frame, *, dry_run: bool) -> AsyncIterator[Home]:
     """The home to import into; a dry run into a home that is not there yet does not make one."""
     from instar.app import open as open_home
 
-    try:
-        opened = await frame.open_home(create=not dry_run)
-    except HomeMissing:
-        opened = await open_home("memory:", settings=frame.settings)
-    async with opened as home:
+    async with AsyncExitStack() as open_until_done:
+        try:
+            home = await open_until_done.enter_async_context(frame.open_home(create=not dry_run))
+        except HomeMissing:
+            home = await open_until_done.enter_async_context(open_home("memory:", settings=frame.settings))
         yield home
 
 
