@@ -49,8 +49,15 @@ def byte_flips(seed: int, rounds: int) -> Outcome:
     return run_byte_flips(seed, rounds)
 
 
+def log_kills(seed: int, rounds: int) -> Outcome:
+    from instar.testing.log_kills import run_log_kills
+
+    return run_log_kills(seed, rounds)
+
+
 PROOFS: Mapping[str, Proof] = {
     "crash-sim": Proof("what was acknowledged survives every simulated power loss", crash_sim, 100_000),
+    "log-kills": Proof("what was acknowledged survives a writer killed on the real disk", log_kills, 500),
     "turn-kills": Proof("a killed turn is finished once, neither lost nor doubled", turn_kills, 500),
     "isolation": Proof("nobody is answered from another person's private words", isolation, 1_000),
     "forget": Proof("no byte of a forgotten person is left in the home", forget, 200),
