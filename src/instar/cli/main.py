@@ -7,6 +7,7 @@ import os
 import click
 
 from instar import __version__
+from instar.cli.backup import backup, restore
 from instar.cli.chat import chat
 from instar.cli.config import config
 from instar.cli.files import files
@@ -51,6 +52,8 @@ for each in (
     import_,
     export_,
     files,
+    backup,
+    restore,
     forget,
     status,
     doctor,
