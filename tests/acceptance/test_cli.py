@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from inline_snapshot import snapshot
 
+from instar.testing.openai_stub import Drop, OpenAIStub, Say
+
 INSTAR = str(Path(sys.executable).with_name("instar"))
 MESSAGE_KEYS = {
     "id",
@@ -288,3 +290,18 @@ def test_a_dry_run_into_a_home_that_is_not_there_makes_none(run, tmp_path):
     (report,) = lines(run("import", "talk.jsonl", "--dry-run", "--json"))
     assert (report["would_write"], report["written"]) == (1, 0)
     assert not (tmp_path / "home").exists()
+
+
+def test_a_reply_that_breaks_off_keeps_its_own_line_and_shows_in_the_exit_code(run):
+    with OpenAIStub() as stub:
+        stub.will(Drop(("Hel",)), Say("the second answer"))
+        done = run(
+            "chat",
+            "--person",
+            "ada",
+            stdin="say hello\nsay more\n",
+            INSTAR_MODEL_URL=stub.url,
+            INSTAR_MODEL_NAME="stub-model",
+        )
+    assert (done.returncode, done.stdout) == (1, "Hel\nthe second answer\n")
+    assert done.stderr.startswith("error: the connection to stub-model was lost")

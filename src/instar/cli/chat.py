@@ -43,7 +43,9 @@ async def chat(frame: Frame, *, person: str, channel: str) -> None:
 
     async with frame.open_home() as home, agent_for(home, frame.settings) as agent:
         talk = _Chat(frame, home, agent, person=PersonId(person), channel=ChannelId(channel))
-        await talk.run()
+        failed = await talk.run()
+    if failed:
+        raise click.exceptions.Exit(1)
 
 
 class _Chat:
@@ -56,19 +58,23 @@ class _Chat:
         self._hits: tuple[Hit, ...] = ()
         self._at_terminal = sys.stdin.isatty() and not frame.as_json
 
-    async def run(self) -> None:
+    async def run(self) -> bool:
+        """Talk until the last line. True when something failed that nobody at a terminal could see fail."""
+        failed = False
         if self._at_terminal:
             click.echo(f"instar, home {self._home.location}. /help lists commands, /quit leaves.", err=True)
         async for line in self._lines():
             text = line.strip()
             if text in ("/quit", "/exit"):
-                return
+                break
             if not text:
                 continue
             try:
                 await self._carry_out(text)
             except InstarError as error:
+                failed = failed or not self._at_terminal
                 click.echo(error_text(error, as_json=self._frame.as_json), err=True)
+        return failed
 
     async def _lines(self) -> AsyncIterator[str]:
         past = await self._said_before() if self._at_terminal else []
@@ -98,14 +104,21 @@ class _Chat:
             click.echo(f"{word} is not a command; /help lists them. Begin with a space to say it.", err=True)
 
     async def _reply(self, text: str) -> None:
-        async for event in self._agent.stream(text, person=self._person, channel=self._channel):
-            if isinstance(event, Recalled):
-                self._hits = event.hits
-            elif isinstance(event, ReplyDelta) and not self._frame.as_json:
-                click.echo(event.text, nl=False)
-            elif isinstance(event, Replied):
-                cited = [citation_text(citation) for citation in event.reply.citations]
-                self._frame.document(event.reply, "\n".join(["", *cited]) if self._at_terminal else "")
+        begun = False
+        try:
+            async for event in self._agent.stream(text, person=self._person, channel=self._channel):
+                if isinstance(event, Recalled):
+                    self._hits = event.hits
+                elif isinstance(event, ReplyDelta) and not self._frame.as_json:
+                    click.echo(event.text, nl=False)
+                    begun = True
+                elif isinstance(event, Replied):
+                    cited = [citation_text(citation) for citation in event.reply.citations]
+                    self._frame.document(event.reply, "\n".join(["", *cited]) if self._at_terminal else "")
+        except InstarError:
+            if begun:
+                click.echo()  # the words already shown get their own line
+            raise
 
     def _why(self) -> None:
         if not self._hits:

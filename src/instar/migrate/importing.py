@@ -175,12 +175,12 @@ class _Import:
     async def _count_met(self, message: Message) -> bool:
         """Count a message whose identity is taken; True when it is this message that is there."""
         there = await self._home.conversations.get(message.channel, message.id, variant=message.variant)
-        if there is None or _same(there, message):
+        if there is not None and _same(there, message):
             self._already_there += 1
-            return there is not None
-        self._skip(
-            Skipped(where=place(message), why="another message with this id is there already; that one was kept")
-        )
+            return True
+        gone = "it was deleted or forgotten here; an import does not bring it back"
+        taken = "another message with this id is there already; that one was kept"
+        self._skip(Skipped(where=place(message), why=gone if there is None else taken))
         return False
 
     async def _store_memories(self, memories: Sequence[Memory]) -> None:

@@ -154,7 +154,8 @@ async def test_forgotten_messages_do_not_come_back_and_are_not_learned(home, wri
         learned.extend(message.text for message in messages)
 
     report = await import_file(home, path, learn=learn)
-    assert (report.written, report.already_there) == (0, 2)
+    assert (report.written, report.already_there, report.skipped_total) == (0, 1, 1)
+    assert "forgotten" in report.skipped[0].why
     assert learned == ["mine"]
 
 
