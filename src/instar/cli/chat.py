@@ -59,7 +59,7 @@ class _Chat:
         self._at_terminal = sys.stdin.isatty() and not frame.as_json
 
     async def run(self) -> bool:
-        """Talk until the last line. True when something failed that nobody at a terminal could see fail."""
+        """Talk until the last line. True when a line through a pipe got no reply."""
         failed = False
         if self._at_terminal:
             click.echo(f"instar, home {self._home.location}. /help lists commands, /quit leaves.", err=True)
@@ -72,7 +72,7 @@ class _Chat:
             try:
                 await self._carry_out(text)
             except InstarError as error:
-                failed = failed or not self._at_terminal
+                failed = failed or not (self._at_terminal or text.startswith("/"))
                 click.echo(error_text(error, as_json=self._frame.as_json), err=True)
         return failed
 
