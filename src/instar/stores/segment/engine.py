@@ -113,8 +113,10 @@ class SegmentEngine:
         self._upkeep = Upkeep(state, self._journal, self._worker, background, sealer=sealer, encode_ops=_encode_ops)
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle: asyncio.Task[None] | None = None
+        self._sealing: asyncio.Task[None] | None = None
         self._commits = 0
         self._seal_failure: HomeError | None = None
+        self._closing = False
         self._closed = False
         self.damage: Sequence[str] = ()
         """What does not read back; empty unless the store was opened for reading all the same."""
@@ -183,9 +185,10 @@ class SegmentEngine:
     # --- writing --------------------------------------------------------------------------------
 
     async def commit(self, ops: Sequence[Op], *, durability: Durability = "durable") -> int:
-        await self._upkeep.admitted()
-        self._refuse_writes()
-        self._refuse_long_log()
+        await self._admitted()
+        while self._upkeep.log_bytes >= WAL_UNSEALED_MAX_BYTES:
+            await self._shorter_log()
+            await self._admitted()
         ops = [op for op in ops if self._is_news(op)]
         if not ops:
             return self._state.version
@@ -217,6 +220,7 @@ class SegmentEngine:
     async def close(self) -> None:
         if self._closed:
             return
+        self._closing = True
         try:
             await self._end()
         finally:
@@ -315,7 +319,13 @@ class SegmentEngine:
 
     def _seal_when_long(self) -> None:
         if self._upkeep.log_bytes >= WAL_SEGMENT_BYTES and not self._upkeep.running:
-            self._spawn(self._seal_quietly())
+            self._sealed()
+
+    def _sealed(self) -> asyncio.Task[None]:
+        """The sealing of a long log that is under way, or a new one."""
+        if self._sealing is None or self._sealing.done():
+            self._sealing = self._spawn(self._seal_quietly())
+        return self._sealing
 
     def _watch_idle(self) -> None:
         if self._idle is None and not self._state.files.volatile:
@@ -338,13 +348,24 @@ class SegmentEngine:
         except HomeError as error:
             self._seal_failure = error
 
-    def _refuse_long_log(self) -> None:
-        if self._upkeep.log_bytes >= WAL_UNSEALED_MAX_BYTES:
+    async def _admitted(self) -> None:
+        await self._upkeep.admitted()
+        self._refuse_writes()
+
+    async def _shorter_log(self) -> None:
+        """Let a log at its bound be sealed: who writes faster than that waits. Raises `HomeFull` when it fails."""
+        sealing = self._sealed()
+        await self._upkeep.shorter(sealing)
+        self._refuse_writes()
+        if not sealing.done():
+            return
+        sealing.result()
+        if self._seal_failure is not None and self._upkeep.log_bytes >= WAL_UNSEALED_MAX_BYTES:
             raise HomeFull(
                 "a write was refused",
                 why=f"the log has reached {WAL_UNSEALED_MAX_BYTES:,} bytes and sealing it failed: {self._seal_failure}",
                 next="`instar doctor` says what keeps it from being sealed",
-            )
+            ) from self._seal_failure
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
@@ -374,10 +395,11 @@ class SegmentEngine:
 
     def _refuse_closed(self) -> None:
         if self._closed:
-            raise HomeClosed("the store is closed", why="its home was closed", next="open the home again")
+            raise _closed()
 
     def _refuse_writes(self) -> None:
-        self._refuse_closed()
+        if self._closing:
+            raise _closed()
         if self._state.read_only:
             raise HomeReadOnly(
                 "a write was refused", why="the store was opened for reading", next="open the home for writing"
@@ -390,6 +412,10 @@ class SegmentEngine:
             )
         self._journal.raise_poison()
         self._journal.raise_lost()
+
+
+def _closed() -> HomeClosed:
+    return HomeClosed("the store is closed", why="its home was closed", next="open the home again")
 
 
 def _encode_ops(version: int, ops: Sequence[Op]) -> bytes:

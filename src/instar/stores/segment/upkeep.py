@@ -102,6 +102,7 @@ class Upkeep:
         self._one_at_a_time = asyncio.Lock()
         self._frozen: Frozen | None = None
         self._held: asyncio.Event | None = None
+        self._shorter: asyncio.Future[None] | None = None
         self._frozen_bytes = 0
 
     @property
@@ -131,6 +132,12 @@ class Upkeep:
         """Return when writes may go on."""
         while self._held is not None:
             await self._held.wait()
+
+    async def shorter(self, sealing: asyncio.Task[None]) -> None:
+        """Return when the log has become shorter, or `sealing` has ended. Merging may go on after the first."""
+        if self._shorter is None:
+            self._shorter = asyncio.get_running_loop().create_future()
+        await asyncio.wait([sealing, self._shorter], return_when=asyncio.FIRST_COMPLETED)
 
     async def close(self) -> None:
         """Let running work end."""
@@ -181,7 +188,14 @@ class Upkeep:
         for collection in self._state.collections.values():
             collection.frozen = None
         self._frozen = None
+        self._shorten()
+
+    def _shorten(self) -> None:
+        """Nothing is frozen any more; who waited for that may write on."""
         self._frozen_bytes = 0
+        shorter, self._shorter = self._shorter, None
+        if shorter is not None:
+            shorter.set_result(None)
 
     async def _freeze(self) -> None:
         async with self._hold():
@@ -314,7 +328,7 @@ class Upkeep:
         for name, collection in state.collections.items():
             collection.table = tables[name]
         state.blocks.clear()
-        self._frozen_bytes = 0
+        self._shorten()
 
     def _without_deleted(self, name: str, collection: Collection) -> Sequence[SegmentFile]:
         """The segments of a collection, those rewritten that hold anything but live rows."""
