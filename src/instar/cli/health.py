@@ -100,8 +100,8 @@ async def _home_findings(frame: Frame) -> list[Finding]:
         if not all(each.ok for each in examined):
             return examined
         async with frame.open_home(create=False) as home:
-            found = await home.status()
             findings = examined or list(await home.check())
+            found = await home.status()
     except InstarError as error:
         return [Finding(check="home", ok=False, detail=str(error.what) + ": " + error.why, next=error.next)]
     findings.insert(0, Finding(check="home", ok=True, detail=f"{found.home} opens, format {found.format}"))

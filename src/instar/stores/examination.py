@@ -332,11 +332,15 @@ def _lock_repairs(path: Path) -> Iterator[Repair]:
         )
 
 
-def begin_epoch(path: Path, epoch: int) -> None:
-    """Let the next owner's epoch be above `epoch`. Nobody may hold the lease under a lower one."""
+def begin_epoch(path: Path, epoch: int, *, exclusive: bool = False) -> None:
+    """Let the next owner's epoch be above `epoch`. Nobody may hold the lease under a lower one.
+
+    With `exclusive` raises `FileExistsError` when there is a LOCK already.
+    """
     boot_id = BOOT_ID.read_text().strip() if BOOT_ID.exists() else ""
     line = msgspec.json.encode(Holder(pid=os.getpid(), boot_id=boot_id, epoch=epoch)).ljust(127) + b"\n"
-    descriptor = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_EXCL if exclusive else 0)
+    descriptor = os.open(path / LOCK_NAME, flags, 0o600)
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, line, 0)

@@ -7,6 +7,7 @@ Whoever opens it later gets the same ports, carried out by the owner. Neither ne
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -38,6 +39,7 @@ from instar.stores.backup import BackupReport, take_backup
 from instar.stores.conversations.port import ConversationStore, Cursor
 from instar.stores.examination import (
     RECEIPTS,
+    begin_epoch,
     discard_set_aside,
     examine_directory,
     examine_opened,
@@ -229,6 +231,7 @@ async def open_home(
             location, formats.new_format(), epoch=1, lease=None, embedder=embedder, clock=clock, ids=ids
         )
     home_format = _prepare_directory(location.path, create=create)
+    _begin_lost_lock(location.path)
     give_up_at = clock.monotonic() + OWNER_WAIT_S
     while clock.monotonic() < give_up_at:
         lease = Lease.acquire(location.path)
@@ -254,21 +257,31 @@ async def open_home(
 
 
 async def _open_reader(location: Location, path: Path, *, embedder: Embedder, clock: Clock, ids: IdSource) -> Home:
-    refuse_what_is_no_home(path)
     try:
-        connection = await OwnerConnection.connect(path)
-    except PermissionError:
-        connection = None
-    if connection is not None:
-        return _open_guest(location, connection, read_only=True)
-    try:
+        refuse_what_is_no_home(path)
+        connection = await _reach(path)
+        if connection is not None:
+            return _open_guest(location, connection, read_only=True)
         return await _open_files(location, path, embedder=embedder, clock=clock, ids=ids)
     except PermissionError as error:
-        raise HomeReadOnly(
-            f"the home {path} cannot be read",
-            why=str(error),
-            next=f"run instar as the user it belongs to: `ls -ld {path}` names them",
-        ) from error
+        raise HomeReadOnly(f"the home {path} cannot be read", why=str(error), next=_whose(path)) from error
+
+
+async def _reach(path: Path) -> OwnerConnection | None:
+    """The owner, if there is one that this user may speak to."""
+    try:
+        return await OwnerConnection.connect(path)
+    except PermissionError:
+        return None
+
+
+def _whose(path: Path) -> str:
+    """The next step where the file system refuses."""
+    there = next((each for each in (path, *path.parents) if each.exists()), path)
+    owner = there.stat().st_uid
+    if owner == os.geteuid():
+        return f"give yourself the right to it: `chmod u+rwx {there}`; or choose another directory: --home DIR"
+    return f"{there} belongs to user {owner}: run instar as that user, or choose another directory: --home DIR"
 
 
 async def _open_files(location: Location, path: Path, *, embedder: Embedder, clock: Clock, ids: IdSource) -> Home:
@@ -323,6 +336,8 @@ def _prepare_directory(path: Path, *, create: bool) -> HomeFormat:
             )
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return _write_format(path)
+    except PermissionError as error:
+        raise HomeReadOnly(f"the home {path} cannot be prepared", why=str(error), next=_whose(path)) from error
     except OSError as error:
         raise HomeReadOnly(
             f"the home {path} cannot be prepared",
@@ -378,6 +393,13 @@ def _refuse_low_epoch(path: Path, epoch: int) -> None:
             why=f"it gives epoch {epoch}, and epoch {highest} wrote here",
             next=f"`{formats.REPAIR}` writes it anew",
         )
+
+
+def _begin_lost_lock(path: Path) -> None:
+    """Go on behind the epochs that wrote here when someone took LOCK for a leftover and deleted it."""
+    if not (path / LOCK_NAME).exists() and (highest := highest_epoch(path)):
+        with contextlib.suppress(FileExistsError, PermissionError):  # another was first, or the lease will say it
+            begin_epoch(path, highest, exclusive=True)
 
 
 def _keep_copy(path: Path, home_format: HomeFormat) -> None:

@@ -132,7 +132,7 @@ def gaps(anatomy: Anatomy) -> Iterator[Gap]:
     state = anatomy.state
     if state.log and state.log not in [log.path for log in anatomy.logs]:
         yield Gap(path=state.log, what=f"{state.log} is not there, and the manifest says the log goes on in it")
-    if not state.log and not anatomy.logs and anatomy.has_segments:
+    if not state.generation and not anatomy.logs and anatomy.has_segments:
         yield Gap(path="manifest", what="there are segments in seg, and neither a manifest nor a log that names them")
     next_seq: int | None = state.sealed_seq + 1
     for log in anatomy.logs:

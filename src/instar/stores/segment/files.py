@@ -8,6 +8,7 @@ where it forgets.
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 from collections.abc import Sequence
@@ -142,6 +143,8 @@ class _RealFile:
 
     def sync(self) -> None:
         os.fdatasync(self._descriptor)
+        if os.fstat(self._descriptor).st_nlink == 0:  # on the disk, and nobody will ever find it there again
+            raise FileNotFoundError(errno.ENOENT, "the file was deleted while it was being written")
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -69,7 +69,7 @@ class _Reading:
         paths = [f"wal/{name}" for name in self._files.list("wal")]
         if self._state.log and self._state.log not in paths:
             raise corrupt(self._state.log, "the manifest names this log, and it is not there")
-        if not self._state.log and not paths and self._files.list("seg"):
+        if not self._state.generation and not paths and self._files.list("seg"):
             raise corrupt("manifest", "there are segments in seg, and neither a manifest nor a log that names them")
         paths = [path for path in paths if path >= self._state.log]
         for path in paths:
