@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -256,3 +257,24 @@ def test_pandas_reads_the_newest_form_of_each_message(home):
     frame = pd.concat(map(pd.read_parquet, paths_of(home)))
     newest = frame.sort_values("_seq").drop_duplicates("_key", keep="last").query("_op == 'put'")
     assert sorted(newest["text"]) == EXPECTED
+
+
+# --- the page that says all this --------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[2] / "docs" / "embedded.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["duckdb", "polars", "pandas", "reader"])
+def test_the_examples_of_the_page_count_the_messages(home, example):
+    environment = {
+        **os.environ,
+        "INSTAR_HOME": str(home),
+        "INSTAR_EMBEDDINGS_KIND": "hashing",
+        "PATH": f"{Path(INSTAR).parent}:{os.environ['PATH']}",
+    }
+    (home.parent / "state").symlink_to(home)
+    done = subprocess.run(
+        [sys.executable, "-c", example], capture_output=True, text=True, env=environment, cwd=home.parent, check=False
+    )
+    assert (done.stdout, done.stderr) == ("10\n", "")
