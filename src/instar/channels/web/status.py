@@ -12,19 +12,16 @@ from instar.telemetry.metrics import exposition
 
 async def status_page(request: Request) -> Response:
     """Show where the state is kept, its figures, and who answers."""
-    site = site_of(request)
-    return site.page(
-        request,
-        "status.html",
-        figures=await site.home.status(),
-        responder=site.responder,
-        embedder=await site.home.memories.embedder(),
-        link="",
-    )
+    return await _shown(request)
 
 
 async def new_link(request: Request) -> Response:
     """Make a one-time link for another browser and show it once."""
+    token = site_of(request).sessions.new_link()
+    return await _shown(request, link=f"http://{request.headers['host']}/?token={token}")
+
+
+async def _shown(request: Request, *, link: str = "") -> Response:
     site = site_of(request)
     return site.page(
         request,
@@ -32,7 +29,7 @@ async def new_link(request: Request) -> Response:
         figures=await site.home.status(),
         responder=site.responder,
         embedder=await site.home.memories.embedder(),
-        link=f"http://{request.headers['host']}/?token={site.sessions.new_link()}",
+        link=link,
     )
 
 
