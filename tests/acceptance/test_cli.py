@@ -305,3 +305,12 @@ def test_a_reply_that_breaks_off_keeps_its_own_line_and_shows_in_the_exit_code(r
         )
     assert (done.returncode, done.stdout) == (1, "Hel\nthe second answer\n")
     assert done.stderr.startswith("error: the connection to stub-model was lost")
+
+
+def test_control_characters_of_a_message_never_reach_a_terminal(run, tmp_path):
+    message = {"id": "1", "channel": "c", "author": "ada", "role": "person", "sent_at": None, "text": "a\x1b]0;x\x07b"}
+    (tmp_path / "talk.jsonl").write_text(json.dumps(message))
+    assert lines(run("import", "talk.jsonl", "--json"))[0]["written"] == 1
+    shown = run("messages", "--channel", "c").stdout
+    assert "ada: a\ufffd]0;x\ufffdb" in shown
+    assert lines(run("messages", "--json"))[0]["text"] == message["text"]

@@ -16,6 +16,7 @@ from instar.agent.turn import Agent
 from instar.cli.forget import receipt_text
 from instar.cli.frame import Frame, command, error_text
 from instar.cli.look import STATED, every_memory, memory_line, memory_text, search_memories, why_text
+from instar.cli.printable import printable
 from instar.cli.talk import citation_text
 from instar.core.errors import InstarError, MemoryUnknown
 from instar.core.ids import ChannelId, MemoryId, PersonId
@@ -60,6 +61,14 @@ class _Chat:
 
     async def run(self) -> bool:
         """Talk until the last line. True when a line through a pipe got no reply."""
+        try:
+            return await self._talk()
+        except asyncio.CancelledError:
+            if self._at_terminal:
+                click.echo(err=True)  # Ctrl-C in the middle of a line: the shell's prompt begins on the next
+            raise
+
+    async def _talk(self) -> bool:
         failed = False
         if self._at_terminal:
             click.echo(f"instar, home {self._home.location}. /help lists commands, /quit leaves.", err=True)
@@ -110,7 +119,7 @@ class _Chat:
                 if isinstance(event, Recalled):
                     self._hits = event.hits
                 elif isinstance(event, ReplyDelta) and not self._frame.as_json:
-                    click.echo(event.text, nl=False)
+                    click.echo(printable(event.text), nl=False)
                     begun = True
                 elif isinstance(event, Replied):
                     cited = [citation_text(citation) for citation in event.reply.citations]
@@ -124,7 +133,7 @@ class _Chat:
         if not self._hits:
             click.echo("nothing was recalled for the last reply")
         for hit in self._hits:
-            click.echo(f"{hit.memory.text}\n    {why_text(hit.score, hit.why)}")
+            click.echo(f"{printable(hit.memory.text)}\n    {why_text(hit.score, hit.why)}")
 
     async def _memories(self, query: str) -> None:
         if query:
@@ -190,6 +199,7 @@ def _read_line(*, at_terminal: bool) -> str | None:
         try:
             return input("> ")
         except EOFError:
+            click.echo(err=True)
             return None
     return sys.stdin.readline() or None
 

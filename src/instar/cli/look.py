@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from instar.cli.frame import Frame, command
+from instar.cli.printable import printable
 from instar.core.errors import ChannelUnknown, PersonUnknown
 from instar.core.ids import ChannelId, MemoryId, PersonId
 from instar.core.limits import PAGE_MAX_MESSAGES
@@ -130,8 +131,9 @@ def message_text(message: Message) -> str:
         f" ({mark})" for mark, on in (("not selected", not message.selected), ("hidden", message.hidden)) if on
     )
     attached = f" [{', '.join(message.attachments)}]" if message.attachments else ""
-    head = click.style(f"{message.channel}  {when}  {message.id}{marks}", dim=True)
-    return f"{head}\n{click.style(message.author_name or message.author, bold=True)}: {message.text}{attached}"
+    head = click.style(printable(f"{message.channel}  {when}  {message.id}{marks}"), dim=True)
+    author = click.style(printable(message.author_name or message.author), bold=True)
+    return f"{head}\n{author}: {printable(message.text + attached)}"
 
 
 @click.command(epilog='Example: instar memories --person ada --query "birthday" --why')
@@ -189,7 +191,7 @@ def memory_line(memory: Memory, *, score: float | None = None, why: Why | None =
 def memory_text(line: MemoryLine) -> str:
     """A memory for people."""
     marks = "".join(f", {mark}" for mark, on in (("pinned", line.pinned), ("superseded", line.superseded_by)) if on)
-    head = f"{line.text}" + click.style(f"  ({line.kind}{marks}, {line.person}, {line.id})", dim=True)
+    head = printable(line.text) + click.style(printable(f"  ({line.kind}{marks}, {line.person}, {line.id})"), dim=True)
     if line.why is None:
         return head
     return head + "\n" + click.style(f"    {why_text(line.score or 0.0, line.why)}", dim=True)
@@ -230,7 +232,7 @@ async def profile(frame: Frame, *, person: str) -> None:
             for each in known.emotion_samples[-3:]
         ),
     ]
-    frame.document(known, "\n".join(f"{label:<14}{value}" for label, value in rows))
+    frame.document(known, printable("\n".join(f"{label:<14}{value}" for label, value in rows)))
 
 
 class PersonLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -264,7 +266,10 @@ async def people(frame: Frame) -> None:
                 last_seen=known.last_seen if known else None,
             )
             frame.line(
-                line, f"{line.person:<24}{line.messages:>8} messages{line.memories:>8} memories  {line.name or ''}"
+                line,
+                printable(
+                    f"{line.person:<24}{line.messages:>8} messages{line.memories:>8} memories  {line.name or ''}"
+                ),
             )
 
 
@@ -299,4 +304,5 @@ async def channels(frame: Frame) -> None:
                 last_at=each.last_at,
             )
             who = ", ".join(each.people[:4]) + (" and others" if len(each.people) > 4 else "")
-            frame.line(line, f"{line.channel:<40}{line.messages:>8} messages{line.memories:>8} memories  {who}")
+            figures = f"{line.channel:<40}{line.messages:>8} messages{line.memories:>8} memories  {who}"
+            frame.line(line, printable(figures))

@@ -8,6 +8,7 @@ import click
 
 from instar.agent.reply import Citation, Reply
 from instar.cli.frame import Frame, command
+from instar.cli.printable import printable
 from instar.core.clock import SystemClock, UlidSource
 from instar.core.errors import RecordInvalid
 from instar.core.ids import ChannelId, MessageId, PersonId
@@ -50,7 +51,7 @@ def _from_stdin() -> str:
 
 def reply_text(reply: Reply) -> str:
     """A reply for people: what was said, then what it rests on."""
-    return "\n".join([reply.reply, *(citation_text(citation) for citation in reply.citations)])
+    return "\n".join([printable(reply.reply), *(citation_text(citation) for citation in reply.citations)])
 
 
 def citation_text(citation: Citation) -> str:
@@ -58,4 +59,5 @@ def citation_text(citation: Citation) -> str:
     when = citation.sent_at.strftime("%Y-%m-%d %H:%M") if citation.sent_at else "no time"
     said = " ".join(citation.text.split())
     shown = said if len(said) <= 160 else said[:157] + "..."
-    return click.style(f"  [{citation.channel} {citation.message_id}, {citation.author}, {when}] {shown}", dim=True)
+    line = f"  [{citation.channel} {citation.message_id}, {citation.author}, {when}] {shown}"
+    return click.style(printable(line), dim=True)
