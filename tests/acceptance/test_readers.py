@@ -152,6 +152,8 @@ async def test_a_reader_of_nothing_says_so_and_begins_nothing(tmp_path):
     with pytest.raises(HomeMissing):
         await opening(tmp_path / "nowhere", read_only=True)
     assert not (tmp_path / "nowhere").exists()
+    with pytest.raises(HomeMissing, match="in memory"):
+        await opening("memory:", read_only=True)
 
 
 async def test_a_reader_does_not_take_half_a_home_for_all_of_it(home):

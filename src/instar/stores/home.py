@@ -227,6 +227,12 @@ async def open_home(
     if read_only and location.path is not None:
         return await _open_reader(location, location.path, embedder=embedder, clock=clock, ids=ids)
     if location.path is None:
+        if read_only:
+            raise HomeMissing(
+                "a home in memory cannot be opened for reading only",
+                why="it begins empty, and would stay so",
+                next="open a home in a directory: --home DIR",
+            )
         return await _open_owned(
             location, formats.new_format(), epoch=1, lease=None, embedder=embedder, clock=clock, ids=ids
         )

@@ -25,10 +25,12 @@ from instar.core.records import Memory, Message, Profile
 from instar.core.settings import EmbeddingSettings, Settings
 from instar.stores.examination import examine_home, repair_home
 from instar.stores.home import Home
+from instar.stores.owner import SOCKET_NAME
 from instar.testing.outcome import Outcome
 
 SETTINGS = Settings(embeddings=EmbeddingSettings(kind="hashing"))
 MOVABLE = ("conversations", "profiles", "memories")
+KILLED_SHARE = 0.25  # of the flips are in a home whose owner was killed
 PEOPLE = ("ada", "bob", "cyd")
 
 Records = Mapping[str, object]
@@ -58,12 +60,14 @@ def run_byte_flips(seed: int, rounds: int) -> Outcome:
     found = lost = 0
     with tempfile.TemporaryDirectory(prefix="instar-flips-") as directory:
         home = Path(directory) / "home"
-        history = asyncio.run(begun(home, randomness))
+        killed = Path(directory) / "killed"
+        history = asyncio.run(begun(home, randomness, killed=killed))
         for number in range(rounds):
             copy = Path(directory) / f"copy-{number}"
-            shutil.copytree(home, copy)
+            was_killed = randomness.random() < KILLED_SHARE
+            shutil.copytree(killed if was_killed else home, copy)
             try:
-                seen = asyncio.run(flipped(copy, history, randomness))
+                seen = asyncio.run(flipped(copy, history, randomness, was_killed=was_killed))
             except (BrokenPromiseError, InstarError) as broken:
                 figure = f"seed {seed}, flip {number}: {broken}"
                 return Outcome(name="byte-flips", rounds=number + 1, figure=figure, held=False)
@@ -74,8 +78,11 @@ def run_byte_flips(seed: int, rounds: int) -> Outcome:
     return Outcome(name="byte-flips", rounds=rounds, figure=figure, held=True)
 
 
-async def begun(path: Path, randomness: random.Random) -> History:
-    """Begin a home with sealed and unsealed records, deletions, a forgotten person, caches and receipts."""
+async def begun(path: Path, randomness: random.Random, *, killed: Path | None = None) -> History:
+    """Begin a home with sealed and unsealed records, deletions, a forgotten person, caches and receipts.
+
+    `killed` becomes what a kill at the end would leave: the same, without the marks of a clean close.
+    """
     history: list[Records] = []
     async with opening(path) as home:
         await _forget_dan(home)
@@ -86,6 +93,8 @@ async def begun(path: Path, randomness: random.Random) -> History:
             if number in {11, 23}:
                 await _seal(home)
             history.append(await records(home))
+        if killed is not None:
+            shutil.copytree(path, killed, ignore=shutil.ignore_patterns(SOCKET_NAME))
     return history
 
 
@@ -137,18 +146,23 @@ async def records(home: Home) -> Records:
     return {key: value for key, value in found.items() if value is not None}
 
 
-async def flipped(path: Path, history: History, randomness: random.Random) -> Seen:
-    """Turn one bit over in a home that had this history, and see what comes of it."""
+async def flipped(path: Path, history: History, randomness: random.Random, *, was_killed: bool = False) -> Seen:
+    """Turn one bit over in a home that had this history, and see what comes of it.
+
+    After a kill nothing says that the last group of writes had ended, so damage in it looks like a write that
+    did not end: the step that made it may be missing, and nothing older.
+    """
     file, bit = _flip(path, randomness)
     seen = Seen(file=file.relative_to(path).as_posix(), bit=bit)
+    unsaid = history[-2:] if was_killed else history[-1:]
     seen.found = not all(each.ok for each in examine_home(path))
-    read = await read_back(path, history[-1:])
+    read = await read_back(path, unsaid)
     seen.found = seen.found or read is None
     gives_up = _mended(path)
-    left = await read_back(path, history if gives_up else history[-1:])
+    left = await read_back(path, history if gives_up else unsaid)
     if left is None:
         raise BrokenPromiseError("it does not open after the repair")
-    seen.lost = sum(left.get(key) != value for key, value in history[-1].items())
+    seen.lost = sum(all(left.get(key) != held.get(key) for held in unsaid) for key in history[-1])
     if seen.lost and not (seen.found and gives_up):
         raise BrokenPromiseError(f"{seen.lost} records are gone and nobody said so")
     return seen

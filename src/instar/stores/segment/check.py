@@ -335,12 +335,7 @@ def _log_length(anatomy: Anatomy) -> Finding:
 def _ballast(sizes: Mapping[str, int]) -> Finding:
     if sizes.get(BALLAST, 0) >= BALLAST_MIN_BYTES:
         return _well("ballast", f"{sizes[BALLAST]:,} bytes are held back for a full disk")
-    return Finding(
-        check="ballast",
-        ok=True,
-        detail="no space is held back for a full disk; the next write takes it if there is any",
-        next="make space on the disk, if it is full",
-    )
+    return _well("ballast", "no space is held back for a full disk; the next write takes it if there is any")
 
 
 def leftovers(anatomy: Anatomy, paths: Mapping[str, int]) -> list[str]:
