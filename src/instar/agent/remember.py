@@ -52,8 +52,8 @@ async def learn(
     """
     shown = [message for message in messages if _worth_learning(message)]
     told = _told_in_order(shown)
-    added = await stores.memories.remember([memory for message in shown for memory in episodes(message)])
-    added += await _notes_remembered(stores, shown, told)
+    said = [memory for message in shown for memory in [*episodes(message), *_notes(message, told[_place(message)])]]
+    added = await stores.memories.remember(said)
     people = list(dict.fromkeys(message.author for message in shown if message.role == "person"))
     written = {each.person: each.messages for each in await stores.conversations.people()} if counted else {}
     for person in people:
@@ -66,8 +66,7 @@ async def learn(
 
 async def remember(stores: Stores, message: Message, told: Told, *, settings: AgentSettings) -> Learned:
     """Keep what one message of a turn tells, and count it once in its author's profile."""
-    added = await stores.memories.remember(episodes(message))
-    added += await _notes_remembered(stores, [message], {_place(message): told})
+    added = await stores.memories.remember([*episodes(message), *_notes(message, told)])
     added += await _learn_facts(stores, {_place(message): told}, [message])
     await save_profile(stores, message.author, _turn_counted(message, settings))
     return Learned(memories=added, people=1)
@@ -131,13 +130,8 @@ def _place(message: Message) -> tuple[str, str]:
     return (message.channel, message.id)
 
 
-async def _notes_remembered(stores: Stores, messages: Sequence[Message], told: Mapping[tuple[str, str], Told]) -> int:
-    notes = [
-        _memory(message, "note", note, str(number))
-        for message in messages
-        for number, note in enumerate(told[_place(message)].notes)
-    ]
-    return await stores.memories.remember(notes)
+def _notes(message: Message, told: Told) -> list[Memory]:
+    return [_memory(message, "note", note, str(number)) for number, note in enumerate(told.notes)]
 
 
 async def _learn_facts(stores: Stores, told: Mapping[tuple[str, str], Told], messages: Sequence[Message]) -> int:

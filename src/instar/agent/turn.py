@@ -3,6 +3,12 @@
 A turn is a durable workflow: killed anywhere, it goes on when the agent starts again, and its reply is
 stored once. A message delivered again, even at the same moment, is answered with the reply there is.
 When the model fails nothing is stored as a reply; the message stays, and asking again tries again.
+
+What is made durable, and what for: before the first word, side by side and while memories are looked up, the
+workflow (so that a kill does not leave a message without its reply) and the message (so that no reply
+stands alone). Killed between the two, a message without its workflow is answered when it is delivered again.
+After the last word the draft (what was shown is what is stored, and nothing is stored for a person who was
+forgotten meanwhile), the reply, and what was learned. Recalling is repeated after a kill; it changes nothing.
 """
 
 from __future__ import annotations
@@ -140,14 +146,31 @@ class Agent:
     # --- the turn ------------------------------------------------------------------------------
 
     async def _turn(self, message: Message, running: Running, run: Run) -> Reply:
-        message = await self._receive(message)
-        known = await recall(self._home, message, settings=self._settings, now=self._clock.now())
+        message, known = await self._received_and_recalled(message)
         running.publish(Recalled(message_id=message.id, hits=known.hits))
         told = told_in(message, topic=last_topic(known.window, message.author, known.profile.facts))
         draft = await run.step("respond", lambda: self._respond(message, known, told, running, run), Draft)
         reply = await self._answer(message, draft)
         await remember(self._home, message, told, settings=self._settings)
         return reply
+
+    async def _received_and_recalled(self, message: Message) -> tuple[Message, Recall]:
+        """Store the message and look up what bears on it, at once when it is new.
+
+        One stored earlier comes first: its place tells which messages stand in front of it.
+        """
+        if await self._home.conversations.get(message.channel, message.id) is not None:
+            message = await self._receive(message)
+            return message, await self._recall(message)
+        known, stored = await asyncio.gather(self._recall(message), self._receive(message), return_exceptions=True)
+        if isinstance(stored, BaseException):
+            raise stored
+        if isinstance(known, BaseException):
+            raise known
+        return stored, known
+
+    async def _recall(self, message: Message) -> Recall:
+        return await recall(self._home, message, settings=self._settings, now=self._clock.now())
 
     async def _receive(self, message: Message) -> Message:
         """Store the message, unless it is there; refuse one whose id stands for something else."""
@@ -162,7 +185,7 @@ class Agent:
     async def _respond(self, message: Message, known: Recall, told: Told, running: Running, run: Run) -> Draft:
         forgotten = await self._forgotten(message, known, run)
         if forgotten is not None:
-            known = await recall(self._home, message, settings=self._settings, now=self._clock.now())
+            known = await self._recall(message)
         news = _news(message, told, forgotten)
         request = request_for(message, known, settings=self._settings, forgot=forgotten is not None)
         return await self._generated(msgspec.structs.replace(request, evidence=(*news, *request.evidence)), running)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from instar.core.errors import ModelFailed, RecordInvalid, StoreCorrupt
+from instar.core.errors import HomeClosed, ModelFailed, RecordInvalid, StoreCorrupt
 from instar.orchestration.engine.local import LocalEngine
 from instar.orchestration.step import Run
 from instar.stores.home import Home
@@ -53,7 +55,7 @@ async def test_an_error_that_ends_the_workflow_takes_it_away(home: Home) -> None
 
 
 async def test_two_runs_of_one_workflow_agree_on_the_result_stored_first(home: Home) -> None:
-    begun = await home.workflows.begin(ORDER)
+    begun = asyncio.ensure_future(home.workflows.begin(ORDER))
     first, second = Kitchen(), Kitchen()
     second.baked = 10
     assert await Run(home.workflows, begun).step("bake", first.bake, int) == 1
@@ -61,7 +63,33 @@ async def test_two_runs_of_one_workflow_agree_on_the_result_stored_first(home: H
 
 
 async def test_a_result_that_does_not_read_back_is_named(home: Home) -> None:
-    begun = await home.workflows.begin(ORDER)
+    begun = asyncio.ensure_future(home.workflows.begin(ORDER))
+    await begun
     await home.workflows.finish_step("w1", "bake", b"\xc1")
     with pytest.raises(StoreCorrupt, match="step 'bake' of workflow 'w1'"):
         await Run(home.workflows, begun).step("bake", Kitchen().bake, int)
+
+
+async def test_a_step_waits_until_its_workflow_is_durable_and_what_comes_before_it_does_not(home: Home) -> None:
+    begun: asyncio.Future[Workflow] = asyncio.get_running_loop().create_future()
+    kitchen, events = Kitchen(), list[str]()
+
+    async def order() -> None:
+        events.append("read")
+        await Run(home.workflows, begun).step("bake", kitchen.bake, int)
+
+    ordered = asyncio.create_task(order())
+    await asyncio.wait({ordered}, timeout=0)
+    await home.workflows.begin(ORDER)
+    assert (events, kitchen.baked) == (["read"], 0)
+    begun.set_result(ORDER)
+    await ordered
+    assert kitchen.baked == 1
+
+
+async def test_a_workflow_that_cannot_begin_does_no_step(home: Home) -> None:
+    kitchen = Kitchen()
+    await home.close()
+    with pytest.raises(HomeClosed):
+        await LocalEngine(home.workflows).run(ORDER, lambda run: run.step("bake", kitchen.bake, int))
+    assert kitchen.baked == 0

@@ -54,6 +54,7 @@ def words(tmp_path: Path) -> Path:
 async def kept(tmp_path: Path, words: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
     """A closed store of three memories whose words index is on disk."""
     monkeypatch.setattr("instar.stores.memories.view.WORDS_ON_DISK_MIN", 3)
+    monkeypatch.setattr("instar.stores.memories.view.TAIL_MAX", 2)
     store = await opened(tmp_path)
     await store.remember([memory(number) for number in range(3)])
     assert await found(store) == rows(0, 1, 2)
@@ -132,6 +133,7 @@ def test_an_index_ahead_of_the_store_is_built_anew(tmp_path: Path) -> None:
     ahead = WordsIndex(tmp_path / "words", not_above=0)
     ahead.follow(MemoryId("0000"), memory(0))
     ahead.covers(10)
+    ahead.fold()
     assert ahead.count == 1
     assert WordsIndex(tmp_path / "words", not_above=10).count == 1
     assert WordsIndex(tmp_path / "words", not_above=9).count == 0

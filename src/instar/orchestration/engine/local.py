@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -26,17 +27,25 @@ class LocalEngine:
     ) -> Result:
         """Begin `workflow` (or take up the begun one of this id), run `body` and finish it.
 
-        An error of a class in `ends_on` finishes it too and is raised: whoever asked has been told. After
-        any other error, and after a kill, it stays begun and `unfinished` returns it.
+        `body` starts while the beginning is made durable; its first step waits for that. An error of a class
+        in `ends_on` finishes the workflow too and is raised: whoever asked has been told. After any other
+        error, and after a kill, it stays begun and `unfinished` returns it.
         """
-        begun = await self._store.begin(workflow)
+        beginning = asyncio.ensure_future(self._store.begin(workflow))
         try:
-            result = await body(Run(self._store, begun))
+            result = await body(Run(self._store, beginning))
         except ends_on:
-            await self._store.finish(workflow.id)
+            await self._finished(workflow, beginning)
             raise
-        await self._store.finish(workflow.id)
+        finally:
+            await asyncio.wait({beginning})
+            _ = beginning.cancelled() or beginning.exception()  # an error of `body` goes before it
+        await self._finished(workflow, beginning)
         return result
+
+    async def _finished(self, workflow: Workflow, beginning: Awaitable[Workflow]) -> None:
+        await beginning
+        await self._store.finish(workflow.id)
 
     async def unfinished(self, name: str) -> Sequence[Workflow]:
         """Every begun workflow of this name, oldest first."""

@@ -1,8 +1,8 @@
 """What searches look at: the columns and the words index, brought up to date when somebody asks.
 
 A write only notes which keys it changed; the next question reads those again. So a hundred writes cost one
-refresh, and a search sees everything acknowledged before it. Everything here can be lost: it is built anew
-from the store.
+refresh, and a search sees everything acknowledged before it. The words index is written on a thread of its
+own, while nobody waits. Everything here can be lost: it is built anew from the store.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from instar.core.errors import StoreCorrupt
 from instar.core.ids import MemoryId
 from instar.core.records import Memory
 from instar.embeddings.port import Embedder
+from instar.stores.memories.tail import TAIL_BOUND, TAIL_MAX
 from instar.stores.segment.store import Engine, Entry, parts_of
 
 if TYPE_CHECKING:
     from instar.stores.memories.meaning import Columns
-    from instar.stores.memories.words import WordsIndex
+    from instar.stores.memories.words import Base, Fold, WordsIndex
 
 Answer = TypeVar("Answer")
 
@@ -53,6 +54,16 @@ class Sides(msgspec.Struct, frozen=True):
             self.columns.put(memory)
 
 
+class Folding(msgspec.Struct, frozen=True):
+    """A fold of the words index that is being written."""
+
+    words: WordsIndex
+    fold: Fold
+    written: asyncio.Future[Base]
+    outdated: int
+    """How often the files had been outdated when it began."""
+
+
 class SearchView:
     """The derived side of one store. Questions are answered one at a time, on a thread of their own."""
 
@@ -77,6 +88,9 @@ class SearchView:
         self._in_memory = directory is None
         self._turn = asyncio.Lock()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="instar-memories")
+        self._folder = ThreadPoolExecutor(1, thread_name_prefix="instar-words")
+        self._folding: Folding | None = None
+        self._outdated = 0
 
     def changed(self, keys: Iterable[bytes], *, acknowledged: int) -> None:
         """Note that these keys were written, and that everything up to this version has ended."""
@@ -87,6 +101,7 @@ class SearchView:
         """Let the next process build the words index anew. Called before a write that brings older versions,
         which an index that covers a newer one would never look for.
         """
+        self._outdated += 1
         if self._directory is not None:
             from instar.stores.memories.words import unstamp
 
@@ -95,6 +110,7 @@ class SearchView:
     async def drop(self) -> None:
         """Let go of everything derived, on disk too; the next question builds it anew."""
         async with self._turn:
+            await self._end_fold()
             self._sides = None
             if self._directory is not None:
                 from instar.stores.memories.words import discard
@@ -117,23 +133,58 @@ class SearchView:
     async def _answer(self, question: Callable[[Sides], Answer]) -> Answer:
         sides = self._sides or await self._built()
         self._sides = None  # a refresh that fails half-way leaves nothing to trust
+        if self._folding is not None and self._folding.written.done():
+            await self._take_fold()
         await self._refresh(sides)
         answer = await self._run(partial(question, sides))
         self._sides = sides
+        self._begin_fold(sides.words)
         return answer
 
     async def close(self) -> None:
-        """End the thread once it is done. Nothing is lost."""
+        """End the threads once they are done. Nothing is lost."""
         async with self._turn:
+            await self._end_fold()
+            self._folder.shutdown()
             self._worker.shutdown()
+
+    # --- folding the words' tail into the index ------------------------------------------------------
+
+    def _begin_fold(self, words: WordsIndex) -> None:
+        """Have a long tail written behind the answer."""
+        if self._folding is None and words.behind > TAIL_MAX:
+            fold = words.begun()
+            written = asyncio.get_running_loop().run_in_executor(self._folder, words.written, fold)
+            self._folding = Folding(words, fold, written, self._outdated)
+
+    async def _take_fold(self) -> None:
+        """Answer from the fold that was being written. Raises what kept it from being written."""
+        folding, self._folding = self._folding, None
+        if folding is None:
+            return
+        folding.words.adopt(folding.fold, await folding.written)
+        if self._directory is not None and folding.outdated != self._outdated:
+            from instar.stores.memories.words import unstamp
+
+            unstamp(self._directory)
+
+    async def _end_fold(self) -> None:
+        """Wait for the fold under way; one that fails has cost nothing."""
+        try:
+            await self._take_fold()
+        except WORDS_FILES_FAILED:
+            self._in_memory, self._sides = True, None
 
     async def _built(self) -> Sides:
         """Both sides from the store; the words index from its files where they can be trusted."""
+        await self._end_fold()
         self._changed.clear()
         live = sum(1 for _ in self._engine.scan(self._collection))
         for not_above in (self._opened_at, 0):
             sides = await self._run(partial(self._opened, live, not_above))
             await self._fill(sides, newer_than=sides.words.covered)
+            if sides.words.behind > TAIL_MAX:
+                await self._run(sides.words.fold)
             if await self._run(sides.agree):
                 return sides
         raise StoreCorrupt(
@@ -174,6 +225,9 @@ class SearchView:
             part = [(key, self._engine.get(self._collection, key)) for key in keys[start : start + _READ_PER_TURN]]
             await self._run(partial(self._take_changed, sides, part))
         sides.words.covers(self._acknowledged)
+        if sides.words.behind > TAIL_BOUND:
+            await self._take_fold()
+            await self._run(sides.words.fold)
 
     def _take_changed(self, sides: Sides, part: Sequence[tuple[bytes, Entry | None]]) -> None:
         for key, entry in part:
