@@ -15,7 +15,7 @@ from instar.core.errors import Fenced, HomeClosed, HomeError, HomeFull, StorePoi
 from instar.stores.segment import engine as engine_module
 from instar.stores.segment.engine import SegmentEngine, open_engine
 from instar.stores.segment.files import MemoryFiles
-from instar.stores.segment.seal import InlineSealer, Job, Made, Searched
+from instar.stores.segment.seal import Done, InlineSealer, Job
 from instar.stores.segment.store import Put
 
 COUNT = 80
@@ -41,7 +41,7 @@ class GatedSealer(InlineSealer):
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
 
-    def do(self, job: Job) -> Made | Searched:
+    def do(self, job: Job) -> Done:
         self._gate.open.wait()
         if self._gate.failure is not None:
             raise self._gate.failure

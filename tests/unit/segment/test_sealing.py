@@ -23,7 +23,7 @@ from instar.stores.segment.memtable import Row
 from instar.stores.segment.parquet import decode_parquet, encode_parquet
 from instar.stores.segment.rows import BlockCache, RowCache
 from instar.stores.segment.schema import columns_of
-from instar.stores.segment.seal import InlineSealer, Sealer, SpawnedSealer
+from instar.stores.segment.seal import Done, InlineSealer, Job, Merge, Part, Sealer, SpawnedSealer
 from instar.stores.segment.store import Delete, Put
 from instar.stores.segment.upkeep import paths_of
 
@@ -277,3 +277,45 @@ def test_records_come_back_from_parquet_as_they_were(value: msgspec.Struct) -> N
     assert msgspec.msgpack.decode(back.value, type=type(value)) == value
     table = pq.read_table(__import__("pyarrow").BufferReader(encode_parquet(columns_of(type(value), {}), [row])))
     assert table["_extra"].to_pylist() == [None], "every field has a column"
+
+
+async def test_a_record_that_passes_to_another_person_stands_once_in_what_is_merged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upkeep, "PARTED_MIN_BYTES", 4_000)
+    engine = await opened(MemoryFiles())
+
+    def owned(number: int, turn: int) -> Put:
+        return msgspec.structs.replace(message(number, f"turn {turn}"), subject=f"person {number} {turn}")
+
+    for turn in range(16):
+        await engine.commit([owned(number, turn) for number in range(60)])
+        await engine.commit([Delete(collection="messages", key=message(turn).key)])
+        await engine.seal()
+    assert len({info.path.split("/")[2] for info in engine.files("messages")}) > 2, "parted by subject"
+    await engine.purge([])
+    rows = [row for info in engine.files("messages") for row in decode_parquet(engine._state.files.read(info.path))]
+    assert sorted(row.key for row in rows) == [message(number).key for number in range(60) if number != 15]
+    assert texts(engine) == [f"turn 15 {number}" for number in range(60) if number != 15]
+    assert engine.stats().records["messages"] == 59
+    await engine.close()
+
+
+async def test_each_sealed_file_is_unpacked_once_by_a_merge_of_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "PARTED_MIN_BYTES", 4_000)
+    read: list[bytes] = []
+
+    class Counting(InlineSealer):
+        def do(self, job: Job) -> Done:
+            read.extend(job.inputs if isinstance(job, Merge) else [job.parquet] if isinstance(job, Part) else [])
+            return super().do(job)
+
+    engine = await opened(MemoryFiles(), sealer=Counting)
+    for turn in range(2 * upkeep.UNMERGED_MAX):
+        before = {info.path for info in engine.files("messages")}
+        read.clear()
+        await engine.commit([message(number, f"turn {turn}") for number in range(200)])
+        await engine.seal()
+    assert len(before) == 5 + upkeep.UNMERGED_MAX - 1, "five people in five buckets, and what is not merged"
+    assert len(read) == len(set(read)) == len(before) + 1
+    await engine.close()

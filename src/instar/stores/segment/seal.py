@@ -9,9 +9,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from heapq import merge
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import IO, Protocol, Self
 
@@ -19,11 +17,13 @@ import blake3
 import msgspec
 
 from instar.core.errors import HomeError, StoreCorrupt
+from instar.core.limits import BUCKETS
 from instar.stores.segment.memtable import Row
 from instar.stores.segment.schema import Column
 
 ALL = "all"
 """The bucket of a segment that holds rows of every bucket."""
+BUCKET_NAMES = [f"{bucket:02d}" for bucket in range(BUCKETS)]
 _length = struct.Struct("<Q")
 
 
@@ -40,13 +40,22 @@ class Merge(msgspec.Struct, frozen=True, tag=True, array_like=True):
     columns: Sequence[Column]
     inputs: list[bytes]
     """Parquet files."""
-    parts: int
-    """1, or `limits.BUCKETS` to part the rows by subject."""
-    only: int | None
-    """The one part to make; None: all."""
+    parted: list[bytes]
+    """What `Part` made of others for this bucket."""
+    versions: list[bytes]
+    """What `Part` says of them: a row of an older version than there is left out, though the newer one may
+    belong to another bucket."""
+    bucket: str | None
+    """The one bucket to make, of rows that all belong there; None: part the rows by subject."""
     drop: list[bytes]
     """Keys to leave out, for the log holds something newer."""
     drop_tombstones: bool
+
+
+class Part(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Part the rows of one Parquet file by bucket, for merges of one bucket after the other."""
+
+    parquet: bytes
 
 
 class Rebuild(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -83,6 +92,15 @@ class Made(msgspec.Struct, frozen=True, tag=True, array_like=True):
     segments: list[Segment]
 
 
+class Parted(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Answer to `Part`."""
+
+    buckets: list[bytes]
+    """Packed rows, one for each bucket."""
+    versions: bytes
+    """Packed: every key with its version."""
+
+
 class Searched(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """Answer to `Search`."""
 
@@ -96,8 +114,9 @@ class Failed(msgspec.Struct, frozen=True, tag=True, array_like=True):
     why: str
 
 
-Job = Encode | Merge | Rebuild | Search
-Answer = Made | Searched | Failed
+Job = Encode | Merge | Part | Rebuild | Search
+Done = Made | Parted | Searched
+Answer = Done | Failed
 job_decoder = msgspec.msgpack.Decoder(Job)
 answer_decoder = msgspec.msgpack.Decoder(Answer)
 encoder = msgspec.msgpack.Encoder()
@@ -106,7 +125,7 @@ encoder = msgspec.msgpack.Encoder()
 class Sealer(Protocol):
     """Does jobs. Blocking."""
 
-    def do(self, job: Job) -> Made | Searched:
+    def do(self, job: Job) -> Done:
         """Do one job. Raises `StoreCorrupt` when a Parquet file does not read."""
 
     def close(self) -> None:
@@ -119,7 +138,7 @@ class SpawnedSealer:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def do(self, job: Job) -> Made | Searched:
+    def do(self, job: Job) -> Done:
         if self._process is None:
             command = [sys.executable, "-m", "instar.stores.segment.seal_worker"]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
@@ -158,14 +177,14 @@ class SpawnedSealer:
 class InlineSealer:
     """Does jobs in this process, for tests that make thousands of small segments."""
 
-    def do(self, job: Job) -> Made | Searched:
+    def do(self, job: Job) -> Done:
         return checked(perform(job))
 
     def close(self) -> None:
         """There is no process to let go of."""
 
 
-def checked(answer: Answer) -> Made | Searched:
+def checked(answer: Answer) -> Done:
     """The answer; raises `StoreCorrupt` for a failed one."""
     if isinstance(answer, Failed):
         raise StoreCorrupt("a segment does not read back", why=answer.why, next="run `instar doctor`")
@@ -176,7 +195,7 @@ def perform(job: Job) -> Answer:
     """Do one job, in the process that may load pyarrow."""
     import pyarrow as pa
 
-    from instar.stores.segment.parquet import count_needles, decode_parquet
+    from instar.stores.segment.parquet import count_needles, decode_parquet, pack_rows, pack_versions
 
     try:
         match job:
@@ -184,6 +203,9 @@ def perform(job: Job) -> Answer:
                 return Made([_segment(job.columns, ALL, job.rows)])
             case Merge():
                 return Made(_merged(job))
+            case Part():
+                rows = list(decode_parquet(job.parquet))
+                return Parted([pack_rows(own) for own in _by_bucket(rows)], pack_versions(rows))
             case Rebuild():
                 rows = list(decode_parquet(job.parquet))
                 return Made([_segment_of(ALL, b"", rows)])
@@ -194,28 +216,47 @@ def perform(job: Job) -> Answer:
 
 
 def _merged(job: Merge) -> list[Segment]:
-    from instar.stores.segment.parquet import decode_parquet
+    from instar.stores.segment.parquet import decode_parquet, unpack_rows, unpack_versions
 
-    parts: list[list[Row]] = [[] for _ in range(job.parts)]
+    inputs: list[Iterable[Row]] = [decode_parquet(data) for data in job.inputs]
+    inputs += [unpack_rows(data) for data in job.parted]
+    newest: dict[bytes, int] = {}
+    for packed in job.versions:
+        for key, version in unpack_versions(packed):
+            newest[key] = max(version, newest.get(key, 0))
     dropped = set(job.drop)
-    for row in _newest([decode_parquet(data) for data in job.inputs]):
-        part = part_of(row, job.parts)
-        if job.only not in {None, part} or row.key in dropped or (job.drop_tombstones and row.value is None):
-            continue
-        parts[part].append(row)
-    names = [ALL] if job.parts == 1 else [f"{part:02d}" for part in range(job.parts)]
-    return [_segment(job.columns, name, rows) for name, rows in zip(names, parts, strict=True) if rows]
+    rows = [
+        row
+        for row in _newest(inputs, newest)
+        if row.key not in dropped and not (job.drop_tombstones and row.value is None)
+    ]
+    named = zip(BUCKET_NAMES, _by_bucket(rows), strict=True) if job.bucket is None else [(job.bucket, rows)]
+    return [_segment(job.columns, bucket, own) for bucket, own in named if own]
 
 
-def _newest(inputs: Sequence[Iterator[Row]]) -> Iterator[Row]:
-    ordered = merge(*inputs, key=lambda row: (row.key, -row.version))
-    return (next(rows) for _, rows in groupby(ordered, key=lambda row: row.key))
+def _newest(inputs: Sequence[Iterable[Row]], known_versions: Mapping[bytes, int]) -> list[Row]:
+    """Of each key the newest row, in key order; none where a newer version is known of."""
+    newest: dict[bytes, Row] = {}
+    for rows in inputs:
+        for row in rows:
+            known = newest.get(row.key)
+            least = known_versions.get(row.key, 0) if known is None else known.version + 1
+            if row.version >= least:
+                newest[row.key] = row
+    return sorted(newest.values(), key=lambda row: row.key)
 
 
-def part_of(row: Row, parts: int) -> int:
+def _by_bucket(rows: Iterable[Row]) -> list[list[Row]]:
+    buckets: list[list[Row]] = [[] for _ in BUCKET_NAMES]
+    for row in rows:
+        buckets[bucket_of(row)].append(row)
+    return buckets
+
+
+def bucket_of(row: Row) -> int:
     """The bucket a row belongs to: its subject's, so that erasing a person touches few segments."""
     named = row.subject.encode() or row.key
-    return int.from_bytes(blake3.blake3(named).digest(4), "little") % parts
+    return int.from_bytes(blake3.blake3(named).digest(4), "little") % BUCKETS
 
 
 def _segment(columns: Sequence[Column], bucket: str, rows: list[Row]) -> Segment:

@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from instar.core.errors import Fenced
-from instar.core.limits import BUCKETS, FRAME_MAX_BYTES, MANIFESTS_KEPT, MIB
+from instar.core.limits import FRAME_MAX_BYTES, MANIFESTS_KEPT, MIB
 from instar.stores.movable import Purged
 from instar.stores.segment import manifest
 from instar.stores.segment.collection import Collection
@@ -26,7 +26,19 @@ from instar.stores.segment.manifest import Manifest, SegmentFile
 from instar.stores.segment.memtable import Row, Table
 from instar.stores.segment.rows import BlockCache
 from instar.stores.segment.schema import Column, columns_of
-from instar.stores.segment.seal import ALL, Encode, Made, Merge, Sealer, Search, Searched, Segment
+from instar.stores.segment.seal import (
+    ALL,
+    BUCKET_NAMES,
+    Encode,
+    Made,
+    Merge,
+    Part,
+    Parted,
+    Sealer,
+    Search,
+    Searched,
+    Segment,
+)
 from instar.stores.segment.sealed import SealedSegment, read_segment, write_cache
 from instar.stores.segment.store import Op, Put
 from instar.stores.segment.wal import LogWriter, discard, encode_frame, encode_trailer
@@ -40,6 +52,8 @@ BLOCKS_MAX_BYTES = 16 * MIB  # of unpacked rows; the resident part of sealed sta
 
 Begun = TypeVar("Begun")
 Result = TypeVar("Result")
+Jobs = Callable[[Sealer], Iterator[Merge]]
+"""Merges to be done one after the other, each read from the files when it is its turn."""
 
 
 class Frozen(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,13 +262,10 @@ class Upkeep:
             if len(unmerged) < UNMERGED_MAX:
                 continue
             if sum(s.bytes for s in unmerged) * MERGE_ALL_SHARE < sum(s.bytes for s in merged):
-                replaced, jobs = unmerged, [self._merge(name, unmerged, 1, None)]
-                made = await self._background.run(self._make_each, name, jobs, merged=False)
+                replaced, jobs = unmerged, self._merge(name, unmerged, ALL)
             else:
-                replaced = [*merged, *unmerged]
-                made = await self._background.run(
-                    self._make_each, name, self._merges(name, merged, unmerged), merged=True
-                )
+                replaced, jobs = [*merged, *unmerged], self._merges(name, merged, unmerged)
+            made = await self._background.run(self._make_each, name, jobs, merged=replaced is not unmerged)
             kept = [segment for segment in self._state.manifest.segments if segment not in replaced]
             await self._install([*made, *kept])
 
@@ -266,38 +277,53 @@ class Upkeep:
         drop: Sequence[bytes] = (),
         *,
         purge: bool = False,
-    ) -> list[Callable[[], Merge]]:
+    ) -> Jobs:
         """One merge of everything while that is small; then one per bucket, so that memory stays bounded."""
         whole = [*merged, *unmerged]
-        if any(segment.bucket == ALL for segment in merged) or sum(s.bytes for s in whole) < PARTED_MIN_BYTES:
-            parts = BUCKETS if sum(s.bytes for s in whole) >= PARTED_MIN_BYTES else 1
-            return [self._merge(name, whole, parts, None, drop, purge=purge)]
-        return [
-            self._merge(
-                name, [*(s for s in merged if s.bucket == f"{part:02d}"), *unmerged], BUCKETS, part, drop, purge=purge
-            )
-            for part in range(BUCKETS)
-        ]
+        large = sum(segment.bytes for segment in whole) >= PARTED_MIN_BYTES
+        if not large or any(segment.bucket == ALL for segment in merged):
+            return self._merge(name, whole, None if large else ALL, drop, purge=purge)
+        return self._merge_by_bucket(name, merged, unmerged, drop, purge=purge)
 
     def _merge(
         self,
         name: str,
         inputs: Sequence[SegmentFile],
-        parts: int,
-        only: int | None,
+        bucket: str | None,
         drop: Sequence[bytes] = (),
         *,
         purge: bool = False,
-    ) -> Callable[[], Merge]:
+    ) -> Jobs:
         columns = self._columns()[name]
-        return lambda: Merge(
-            columns,
-            [read_segment(self._files, segment) for segment in inputs],
-            parts,
-            only,
-            list(drop),
-            purge,
-        )
+
+        def jobs(_sealer: Sealer) -> Iterator[Merge]:
+            yield Merge(columns, self._read(inputs), [], [], bucket, list(drop), purge)
+
+        return jobs
+
+    def _merge_by_bucket(
+        self,
+        name: str,
+        merged: Sequence[SegmentFile],
+        unmerged: Sequence[SegmentFile],
+        drop: Sequence[bytes],
+        *,
+        purge: bool,
+    ) -> Jobs:
+        """Each unmerged segment is parted once; then each bucket takes its part of all of them."""
+        columns = self._columns()[name]
+
+        def jobs(sealer: Sealer) -> Iterator[Merge]:
+            parted = [_parts(sealer, read_segment(self._files, segment)) for segment in unmerged]
+            for number, bucket in enumerate(BUCKET_NAMES):
+                inputs = self._read([segment for segment in merged if segment.bucket == bucket])
+                own = [parts.buckets[number] for parts in parted]
+                yield Merge(columns, inputs, own, [parts.versions for parts in parted], bucket, list(drop), purge)
+
+        return jobs
+
+    def _read(self, segments: Sequence[SegmentFile]) -> list[bytes]:
+        return [read_segment(self._files, segment) for segment in segments]
 
     # --- purging --------------------------------------------------------------------------------
 
@@ -348,7 +374,7 @@ class Upkeep:
         if not kept:
             jobs = self._merges(name, touched, unmerged, drop, purge=True)
         else:
-            jobs = [self._merge(name, [*touched, *unmerged], BUCKETS, None, drop, purge=True)]
+            jobs = self._merge(name, [*touched, *unmerged], None, drop, purge=True)
         return [*kept, *self._make_each(name, jobs, merged=True)]
 
     def _rewritten(self, tables: Mapping[str, Table], first_seq: int) -> tuple[LogWriter, int]:
@@ -397,12 +423,12 @@ class Upkeep:
                 for segment in _made(sealer, job)
             ]
 
-    def _make_each(self, name: str, jobs: Sequence[Callable[[], Merge]], *, merged: bool) -> Sequence[SegmentFile]:
+    def _make_each(self, name: str, jobs: Jobs, *, merged: bool) -> Sequence[SegmentFile]:
         with _open(self._new_sealer()) as sealer:
             return [
                 store_segment(self._files, name, segment, merged=merged)
-                for job in jobs
-                for segment in _made(sealer, job())
+                for job in jobs(sealer)
+                for segment in _made(sealer, job)
             ]
 
     async def _install(
@@ -528,6 +554,12 @@ def _made(sealer: Sealer, job: Encode | Merge) -> Sequence[Segment]:
     made = sealer.do(job)
     assert isinstance(made, Made), "the answer to a job that makes segments"
     return made.segments
+
+
+def _parts(sealer: Sealer, parquet: bytes) -> Parted:
+    answer = sealer.do(Part(parquet))
+    assert isinstance(answer, Parted), "the answer to a job that parts rows"
+    return answer
 
 
 def _parted(collection: Collection) -> tuple[list[SegmentFile], list[SegmentFile]]:
