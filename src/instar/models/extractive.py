@@ -27,6 +27,8 @@ STANDS_OUT_MIN = 0.44  # measured with MiniLM: the nearest message to a question
 STANDS_OUT_BY = 0.12  # or has others as near beside it; what answers in other words stands alone
 ASKED_SCORE = 2.0  # above every cosine: evidence the question asks for by name
 PLAIN_MIN = 0.75  # from here on the quotation is given as the answer, below it as the closest there is
+PLAIN_COVERAGE = 0.6  # the colour of the kitchen is not plainly the colour of the bathroom
+PLAIN_NEAR = 0.7  # unless the meaning as a whole is that near
 EVIDENCE_USUAL = 40  # with less, a word's frequency says little, and the weights are those of so many
 UNSEEN_AS = 4  # a word that no evidence holds tells less than a rare one: it may be a paraphrase
 QUOTE_MAX_CHARS = 400
@@ -283,7 +285,8 @@ def _best_sentence(
         answers = score >= ANSWER_MIN and (covered >= COVERAGE_MIN or each.score >= MEANING_NEAR)
         answers = answers or (place in alone and wanted >= 0)
         if answers and (best is None or score > best.score):
-            best = Quotation(place, sentence, score, plain=wanted >= 0 and covered + near >= PLAIN_MIN)
+            holds_it = covered >= PLAIN_COVERAGE or each.score >= PLAIN_NEAR
+            best = Quotation(place, sentence, score, plain=wanted >= 0 and holds_it and covered + near >= PLAIN_MIN)
     return best
 
 

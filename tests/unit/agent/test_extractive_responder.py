@@ -175,3 +175,10 @@ def test_the_one_message_near_in_meaning_is_the_closest_there_is() -> None:
 def test_one_of_several_equally_near_messages_answers_nothing() -> None:
     several = [told(text, place, score=0.55) for place, text in enumerate(["The soup was cold.", "The lamp broke."])]
     assert answered(asked("What of the harpsichord?", *several)).cited == ()
+
+
+def test_what_lacks_half_of_what_was_asked_is_called_a_weak_match() -> None:
+    answer = answered(
+        asked("What colour is the bathroom ceiling?", told("The kitchen has the colour sand.", score=0.68))
+    )
+    assert answer.text.startswith("I am not sure that this answers it")
