@@ -133,6 +133,11 @@ def exit_code_of(attempt: Callable[[], Coroutine[Any, Any, None]], *, as_json: b
         return leaving.exit_code
     except click.ClickException:
         raise
+    except OSError as error:
+        if debug:
+            raise
+        click.echo(error_text(_refused_by_system(error), as_json=as_json), err=True)
+        return 1
     except Exception as error:  # the last place where an unexpected error can be turned into words
         if debug:
             raise
@@ -150,6 +155,14 @@ async def _with_owner(attempt: Callable[[], Awaitable[None]]) -> None:
             if left == 1:
                 raise
     return None
+
+
+def _refused_by_system(error: OSError) -> InstarError:
+    return InstarError(
+        f"the system refused to go on with {error.filename or 'the output or a file'}",
+        why=error.strerror or str(error),
+        next="check the space and the rights where it writes to; nothing acknowledged is lost",
+    )
 
 
 def _unexpected(error: Exception) -> InstarError:

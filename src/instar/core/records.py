@@ -261,7 +261,7 @@ def checked_time(what: str, at: datetime | None) -> datetime | None:
 
 def _bounded(what: str, text: str, bytes_max: int) -> None:
     if not text:
-        raise RecordInvalid(f"the {what} is empty", why="it is the record's identity", next=f"give a {what}")
+        raise RecordInvalid(f"the {what} is empty", why="it is the record's identity", next=f"name the {what}")
     _sized(what, text, bytes_max)
 
 
