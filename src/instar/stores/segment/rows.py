@@ -1,21 +1,26 @@
-"""The row cache of one segment: its rows in key order, in small compressed blocks, for reading by key.
+"""The row cache of one segment: its rows in key order, in small blocks, for reading by key.
 
-Parquet is for other programs; a single row out of it costs a hundred times what a block here does. The
-cache is derived: it is never synced, and a file that does not check is written again from the Parquet file.
+Parquet is for other programs; a single row out of it costs a thousand times what one here does. The rows are
+not compressed, so that one is decoded without its neighbours. The cache is derived: it is never synced, and a
+file that does not check is written again from the Parquet file.
 
-    magic 8 | blocks | versions u64[n] | places u32[n] | bloom filter | footer | footer length u32, CRC u32, magic 8
+    magic 8 | blocks | versions u64[n] | places u32[n] | ends u32[n] | hashes u32[n] | hashed u32[n] | slots u32[2^k+1]
+    | footer | footer length u32, CRC u32, magic 8
 
 `versions` is in rising order and `places` says which row each belongs to, so that changes can be followed.
+`ends` says where in its block a row ends. `hashes` are those of the keys, in rising order, and `hashed` says
+which row each belongs to; those whose first k bits are s stand from `slots[s]` to `slots[s + 1]`.
 """
 
 from __future__ import annotations
 
 import struct
 import threading
-import zlib
+from array import array
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 import blake3
 import google_crc32c
@@ -23,11 +28,12 @@ import msgspec
 
 from instar.stores.segment.memtable import Row
 
-MAGIC = b"instrow1"
+MAGIC = b"instrow2"
 BLOCK_ROWS = 16
 BLOCK_MAX_BYTES = 16 * 1024  # large rows stand in blocks of their own
-BLOOM_BITS_PER_ROW = 10  # with 4 probes about one absent key in 85 costs a block
-BLOOM_PROBES = 4
+HASH_BITS = 32  # among a million rows one absent key in 4,000 costs the decoding of a row
+_head = struct.Struct(">BH")  # of a MessagePack array with a length of 16 bits
+_ARRAY_16 = 0xDC
 _tail = struct.Struct("<II8s")
 
 
@@ -52,13 +58,14 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True):
     last_key: bytes
     blocks: list[Block]
     versions_at: int
-    bloom_at: int
-    bloom_bits: int
+    slot_bits: int
+    """The k of the slots."""
     crc: int
     """Of everything between the last block and the footer."""
 
 
-_rows_encoder = msgspec.msgpack.Encoder()
+_row_encoder = msgspec.msgpack.Encoder()
+_row_decoder = msgspec.msgpack.Decoder(Row)
 _rows_decoder = msgspec.msgpack.Decoder(list[Row])
 _footer_decoder = msgspec.msgpack.Decoder(Footer)
 
@@ -67,30 +74,48 @@ def encode_rows(rows: Sequence[Row]) -> bytes:
     """The cache of rows that are in key order."""
     assert rows, "a segment holds at least one row"
     blocks: list[Block] = []
+    ends = array("I")
     body = bytearray(MAGIC)
     for first, group in _groups(rows):
-        packed = zlib.compress(_rows_encoder.encode(group), 1)
-        blocks.append(Block(group[0].key, first, len(body), len(packed), google_crc32c.value(packed)))
-        body += packed
+        block = bytearray(_head.pack(_ARRAY_16, len(group)))
+        for row in group:
+            block += _row_encoder.encode(row)
+            ends.append(len(block))
+        blocks.append(Block(group[0].key, first, len(body), len(block), google_crc32c.value(bytes(block))))
+        body += block
     versions_at = len(body)
-    places = sorted(range(len(rows)), key=lambda place: rows[place].version)
-    body += struct.pack(f"<{len(rows)}Q", *(rows[place].version for place in places))
-    body += struct.pack(f"<{len(rows)}I", *places)
-    bloom_at = len(body)
-    bloom = _bloom([row.key for row in rows])
-    body += bloom
+    slot_bits, index = _index(rows, ends)
+    body += index
     footer = msgspec.msgpack.encode(
         Footer(
             rows=len(rows),
             last_key=rows[-1].key,
             blocks=blocks,
             versions_at=versions_at,
-            bloom_at=bloom_at,
-            bloom_bits=len(bloom) * 8,
-            crc=google_crc32c.value(bytes(body[versions_at:])),
+            slot_bits=slot_bits,
+            crc=google_crc32c.value(index),
         )
     )
     return bytes(body) + footer + _tail.pack(len(footer), google_crc32c.value(footer), MAGIC)
+
+
+def _index(rows: Sequence[Row], ends: array[int]) -> tuple[int, bytes]:
+    """Everything between the last block and the footer, and the bits of its slots."""
+    places = sorted(range(len(rows)), key=lambda place: rows[place].version)
+    of_place = [hash_of(row.key) for row in rows]
+    hashed = sorted(range(len(rows)), key=of_place.__getitem__)
+    slot_bits = (len(rows) - 1).bit_length()
+    filled = Counter(value >> HASH_BITS - slot_bits for value in of_place)
+    slots = accumulate((filled[slot] for slot in range(1 << slot_bits)), initial=0)
+    parts = [
+        array("Q", [rows[place].version for place in places]),
+        array("I", places),
+        ends,
+        array("I", [of_place[place] for place in hashed]),
+        array("I", hashed),
+        array("I", slots),
+    ]
+    return slot_bits, b"".join(part.tobytes() for part in parts)
 
 
 def _groups(rows: Sequence[Row]) -> Iterator[tuple[int, Sequence[Row]]]:
@@ -104,24 +129,9 @@ def _groups(rows: Sequence[Row]) -> Iterator[tuple[int, Sequence[Row]]]:
     yield first, rows[first:]
 
 
-def _bloom(keys: Sequence[bytes]) -> bytes:
-    bits = max(64, len(keys) * BLOOM_BITS_PER_ROW + 7 & ~7)
-    bloom = bytearray(bits // 8)
-    for key in keys:
-        for bit in probes(hash_of(key), bits):
-            bloom[bit >> 3] |= 1 << (bit & 7)
-    return bytes(bloom)
-
-
 def hash_of(key: bytes) -> int:
-    """What the bloom filters know a key by; computed once for all segments."""
-    return int.from_bytes(blake3.blake3(key).digest(16), "little")
-
-
-def probes(hashed: int, bits: int) -> Iterator[int]:
-    """The bits of a key. Kirsch, Mitzenmacher 2006: two hashes are enough for any number of probes."""
-    low, high = hashed & 0xFFFFFFFFFFFFFFFF, hashed >> 64
-    return ((low + probe * high) % bits for probe in range(BLOOM_PROBES))
+    """What the row caches know a key by; computed once for all segments."""
+    return int.from_bytes(blake3.blake3(key).digest(HASH_BITS // 8), "little")
 
 
 class BlockCache:
@@ -172,30 +182,31 @@ class RowCache:
         self._cache = cache
         self._footer = _footer_of(data)
         footer = self._footer
-        end = footer.bloom_at + footer.bloom_bits // 8
-        if google_crc32c.value(bytes(data[footer.versions_at : end])) != footer.crc:
+        slots = (1 << footer.slot_bits) + 1
+        sizes = [8 * footer.rows, *[4 * footer.rows] * 4, 4 * slots]
+        index = data[footer.versions_at : footer.versions_at + sum(sizes)]
+        if google_crc32c.value(bytes(index)) != footer.crc:
             raise CacheDamaged("the index between blocks and footer does not check")
         self.rows = footer.rows
+        self._blocks = footer.blocks
         self._first_keys = [block.first_key for block in footer.blocks]
         self._first_rows = [block.first_row for block in footer.blocks]
-        places_at = footer.versions_at + 8 * footer.rows
-        self._versions = data[footer.versions_at : places_at].cast("Q")
-        self._places = data[places_at : footer.bloom_at].cast("I")
-        self._bloom = data[footer.bloom_at : end]
+        stops = list(accumulate(sizes))
+        parts = [index[stop - size : stop] for size, stop in zip(sizes, stops, strict=True)]
+        self._versions = parts[0].cast("Q")
+        self._places, self._ends, self._hashes, self._hashed, self._slots = (part.cast("I") for part in parts[1:])
+        self._shift = HASH_BITS - footer.slot_bits
         self._id = cache.new_reader()
 
-    def may_hold(self, hashed: int) -> bool:
-        """False when the key of this hash is certainly not here."""
-        return all(self._bloom[bit >> 3] >> (bit & 7) & 1 for bit in probes(hashed, self._footer.bloom_bits))
-
-    def get(self, key: bytes) -> Row | None:
-        """The row of a key, a tombstone included."""
-        number = bisect_right(self._first_keys, key) - 1
-        if number < 0 or key > self._footer.last_key:
-            return None
-        rows = self._block(number)
-        at = bisect_left(rows, key, key=_key_of)
-        return rows[at] if at < len(rows) and rows[at].key == key else None
+    def get(self, key: bytes, hashed: int) -> Row | None:
+        """The row of a key whose hash is `hashed`, a tombstone included."""
+        slot = hashed >> self._shift
+        for at in range(self._slots[slot], self._slots[slot + 1]):
+            if self._hashes[at] == hashed:
+                row = self._row(self._hashed[at])
+                if row.key == key:
+                    return row
+        return None
 
     def scan(self, start: bytes, stop: bytes | None, *, reverse: bool) -> Iterator[Row]:
         """Rows with start <= key < stop, in key order."""
@@ -207,15 +218,6 @@ class RowCache:
             place = self._places[at]
             number = bisect_right(self._first_rows, place) - 1
             yield self._block(number)[place - self._first_rows[number]]
-
-    def count(self, needles: Sequence[bytes]) -> tuple[int, int]:
-        """How many bytes the blocks have unpacked, and how often a needle is in them."""
-        scanned = found = 0
-        for number in range(len(self._first_keys)):
-            plain = self._plain(number)
-            scanned += len(plain)
-            found += sum(plain.count(needle) for needle in needles)
-        return scanned, found
 
     def _up(self, start: bytes, stop: bytes | None) -> Iterator[Row]:
         first = max(0, bisect_right(self._first_keys, start) - 1)
@@ -238,21 +240,26 @@ class RowCache:
                     return
                 yield row
 
+    def _row(self, place: int) -> Row:
+        number = bisect_right(self._first_rows, place) - 1
+        start = _head.size if place == self._first_rows[number] else self._ends[place - 1]
+        return _row_decoder.decode(self._checked(number)[start : self._ends[place]])
+
     def _block(self, number: int) -> list[Row]:
         known = self._cache.get(self._id, number)
         if known is not None:
             return known
-        plain = self._plain(number)
-        rows = _rows_decoder.decode(plain)
-        self._cache.put(self._id, number, rows, len(plain))
+        block = self._checked(number)
+        rows = _rows_decoder.decode(block)
+        self._cache.put(self._id, number, rows, len(block))
         return rows
 
-    def _plain(self, number: int) -> bytes:
-        block = self._footer.blocks[number]
-        packed = bytes(self._data[block.offset : block.offset + block.length])
-        if google_crc32c.value(packed) != block.crc:
+    def _checked(self, number: int) -> bytes:
+        block = self._blocks[number]
+        content = bytes(self._data[block.offset : block.offset + block.length])
+        if google_crc32c.value(content) != block.crc:
             raise CacheDamaged(f"block {number} does not check")
-        return zlib.decompress(packed)
+        return content
 
 
 def _key_of(row: Row) -> bytes:

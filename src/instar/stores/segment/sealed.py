@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TypeVar
 
 import blake3
 
@@ -14,8 +13,6 @@ from instar.stores.segment.manifest import SegmentFile
 from instar.stores.segment.memtable import Row
 from instar.stores.segment.rows import BlockCache, CacheDamaged, RowCache
 from instar.stores.segment.seal import Made, Rebuild, Sealer
-
-Result = TypeVar("Result")
 
 
 class SealedSegment:
@@ -37,7 +34,12 @@ class SealedSegment:
 
     def get(self, key: bytes, hashed: int) -> Row | None:
         """The row of a key whose hash is `hashed`, a tombstone included."""
-        return self._reading(lambda rows: rows.get(key) if rows.may_hold(hashed) else None)
+        cache = self._cache or self._rows()
+        try:
+            return cache.get(key, hashed)
+        except CacheDamaged:
+            self._rebuild()
+            return self._rows().get(key, hashed)
 
     def scan(self, start: bytes, stop: bytes | None, *, reverse: bool) -> Iterator[Row]:
         """Rows with start <= key < stop, in key order."""
@@ -67,17 +69,6 @@ class SealedSegment:
                 self._rebuild()
             else:
                 return
-
-    def count(self, needles: list[bytes]) -> tuple[int, int]:
-        """How many bytes the unpacked cache has, and how often a needle is in them."""
-        return self._reading(lambda rows: rows.count(needles))
-
-    def _reading(self, read: Callable[[RowCache], Result]) -> Result:
-        try:
-            return read(self._rows())
-        except CacheDamaged:
-            self._rebuild()
-            return read(self._rows())
 
     def _rows(self) -> RowCache:
         if self._cache is None:

@@ -24,7 +24,7 @@ from instar.stores.segment.files import Files
 from instar.stores.segment.journal import BALLAST, Journal, full, is_full
 from instar.stores.segment.manifest import Manifest, SegmentFile
 from instar.stores.segment.memtable import Row, Table
-from instar.stores.segment.rows import BlockCache
+from instar.stores.segment.rows import BlockCache, hash_of
 from instar.stores.segment.schema import Column, columns_of
 from instar.stores.segment.seal import (
     ALL,
@@ -359,7 +359,7 @@ class Upkeep:
     def _without_deleted(self, name: str, collection: Collection) -> Sequence[SegmentFile]:
         """The segments of a collection, those rewritten that hold anything but live rows."""
         merged, unmerged = _parted(collection)
-        newer = collection.overlay()
+        newer = {key: hash_of(key) for key in collection.overlay()}
         drop = list(collection.table.rows)
         touched = [
             segment.info
@@ -408,9 +408,8 @@ class Upkeep:
             for segment in sealed:
                 answer = sealer.do(Search(read_segment(self._files, segment.info), needles))
                 assert isinstance(answer, Searched), "a search is answered with a count"
-                unpacked, in_cache = segment.count(needles)
-                scanned += answer.bytes_scanned + unpacked
-                found += answer.found + in_cache
+                scanned += answer.bytes_scanned
+                found += answer.found
         return Purged(bytes_scanned=scanned, found=found)
 
     # --- files ----------------------------------------------------------------------------------
@@ -568,10 +567,8 @@ def _parted(collection: Collection) -> tuple[list[SegmentFile], list[SegmentFile
     return [info for info in infos if info.merged], [info for info in reversed(infos) if not info.merged]
 
 
-def _holds_any(segment: SealedSegment, keys: set[bytes]) -> bool:
-    from instar.stores.segment.rows import hash_of
-
-    return any(segment.get(key, hash_of(key)) is not None for key in keys)
+def _holds_any(segment: SealedSegment, hashes: Mapping[bytes, int]) -> bool:
+    return any(segment.get(key, hashed) is not None for key, hashed in hashes.items())
 
 
 def _rows_of(table: Table | None) -> list[Row]:
