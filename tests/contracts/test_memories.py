@@ -39,6 +39,7 @@ class TestFilesWithTheWordsIndexOnDisk(MemoriesContract):
     @pytest.fixture
     async def backend(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EmbeddedBackend]:
         monkeypatch.setattr("instar.stores.memories.view.WORDS_ON_DISK_MIN", 0)
+        monkeypatch.setattr("instar.stores.memories.view.TAIL_MAX", 0)
         backend = EmbeddedBackend(open_memories, real_files(tmp_path))
         yield backend
         await backend.close()

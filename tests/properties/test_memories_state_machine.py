@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 from hypothesis import settings
@@ -16,6 +16,7 @@ from instar.core.errors import MemoryUnknown, RecordInvalid
 from instar.core.ids import ChannelId, MemoryId, MessageId, PersonId
 from instar.core.records import Memory, MemoryKind, Scope
 from instar.embeddings.hashing import HashingEmbedder
+from instar.stores.memories import view
 from instar.stores.memories.embedded import EmbeddedMemoryStore
 from instar.testing.backends import EmbeddedBackend
 
@@ -39,8 +40,11 @@ memories = st.builds(
 
 
 class MemoriesMachine(RuleBasedStateMachine):
+    tail_max: ClassVar[int] = view.TAIL_MAX
+
     def __init__(self) -> None:
         super().__init__()
+        self.tail_before, view.TAIL_MAX = view.TAIL_MAX, self.tail_max
         self.loop = asyncio.new_event_loop()
         self.backend = EmbeddedBackend(partial(EmbeddedMemoryStore.open, embedder=HashingEmbedder()))
         self.store: EmbeddedMemoryStore = self.run(self.backend.open())
@@ -53,6 +57,7 @@ class MemoriesMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.run(self.backend.close())
         self.loop.close()
+        view.TAIL_MAX = self.tail_before
 
     def end(self, found: set[MemoryId]) -> None:
         self.gone |= found
@@ -156,5 +161,14 @@ class MemoriesMachine(RuleBasedStateMachine):
         assert self.run(self.store.counts()) == {person: count for person, count in expected.items() if count}
 
 
-MemoriesMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+class FoldingMachine(MemoriesMachine):
+    """The same with a words index that is written behind nearly every answer."""
+
+    tail_max: ClassVar[int] = 1
+
+
+MemoriesMachine.TestCase.settings = FoldingMachine.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=25, deadline=None
+)
 TestMemoriesMachine = MemoriesMachine.TestCase
+TestFoldingMachine = FoldingMachine.TestCase

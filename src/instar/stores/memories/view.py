@@ -179,7 +179,7 @@ class SearchView:
         """Both sides from the store; the words index from its files where they can be trusted."""
         await self._end_fold()
         self._changed.clear()
-        live = sum(1 for _ in self._engine.scan(self._collection))
+        live = sum(1 for _ in islice(self._engine.scan(self._collection), WORDS_ON_DISK_MIN))
         for not_above in (self._opened_at, 0):
             sides = await self._run(partial(self._opened, live, not_above))
             await self._fill(sides, newer_than=sides.words.covered)
