@@ -18,6 +18,7 @@ def accept(*arguments):
 def test_the_list_names_every_proof_with_its_promise():
     assert [line.split()[0] for line in accept("--list").stdout.splitlines()] == [
         "crash-sim",
+        "log-kills",
         "turn-kills",
         "isolation",
         "forget",
