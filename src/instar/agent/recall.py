@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 
 import msgspec
 
@@ -134,9 +135,15 @@ def _queries(text: str) -> list[str]:
 
 def _related(text: str) -> list[str]:
     asked = set(stems(text))
-    found = [word for group in ENGLISH.related for word in sorted(group) if asked & {stem(each) for each in group}]
+    found = [word for words, stemmed in _related_groups() if asked & stemmed for word in words]
     fresh = [word for word in dict.fromkeys(found) if stem(word) not in asked]
     return [*sorted(asked), *fresh][:_EXPANDED_WORDS_MAX] if fresh else []
+
+
+@cache
+def _related_groups() -> list[tuple[list[str], set[str]]]:
+    """Each group of related words in order, with their stems."""
+    return [(sorted(group), {stem(each) for each in group}) for group in ENGLISH.related]
 
 
 def _may_recall(hit: Hit, message: Message) -> bool:

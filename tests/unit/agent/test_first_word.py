@@ -11,7 +11,7 @@ import pytest
 from instar.agent.reply import Recalled, ReplyDelta
 from instar.agent.turn import Agent
 from instar.core.clock import ManualClock
-from instar.core.records import Memory
+from instar.core.records import Memory, Message
 from instar.embeddings.hashing import HashingEmbedder
 from instar.models.scripted import ScriptedModel
 from instar.stores.home import Home, open_home
@@ -90,3 +90,17 @@ async def test_what_was_said_in_the_turn_before_is_found_though_no_index_has_it(
         reply = await agent.ask("Where is the spare key?", person="ada")
         assert [each.message_id for each in reply.citations] == ["m1"]
         assert waited.index() == before
+
+
+async def test_a_message_kept_without_its_turn_is_answered_when_it_is_delivered_again(
+    home: Home, clock: ManualClock
+) -> None:
+    async with Agent(home, model=ScriptedModel(["First."]), clock=clock) as agent:
+        await agent.ask("The oak is old.", person="ada", message_id="m1")
+    left = Message(id="m2", channel="cli", author="ada", person="ada", text="The elm is young.", sent_at=clock.now())  # type: ignore[arg-type]
+    await home.conversations.append(left)
+    async with Agent(home, model=ScriptedModel(["Second."]), clock=clock) as agent:
+        assert len(await home.conversations.window("cli", limit=9)) == 3  # type: ignore[arg-type]
+        assert (await agent.ask("The elm is young.", person="ada", message_id="m2")).reply == "Second."
+    window = await home.conversations.window("cli", limit=9)  # type: ignore[arg-type]
+    assert [each.text for each in window] == ["The oak is old.", "First.", "The elm is young.", "Second."]
