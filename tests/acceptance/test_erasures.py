@@ -3,8 +3,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+import instar
 from instar.core.ids import PersonId
-from instar.stores.home import Home, Receipt
+from instar.core.records import Message, MessageRef
+from instar.stores.erasure import Receipt
+from instar.stores.home import Home
 from instar.testing.erasures import run_erasures
 
 CLAIM = Receipt(
@@ -67,3 +70,18 @@ def test_the_proof_catches_one_that_does_not_forget(liar, caught):
     outcome = run_erasures(seed=20, rounds=1, forget=liar)
     assert not outcome.held
     assert caught in outcome.figure
+
+
+async def test_a_dry_run_counts_the_replies_that_would_go_too() -> None:
+    async with instar.open("memory:") as home:
+        said = Message(id="1", channel="c", author="ada", text="The boat is blue.", shared=True)
+        quoting = Message(
+            id="r", channel="d", author="instar", role="agent", person="bob", text="x", citations=(MessageRef("c", "1"),)
+        )
+        on_top = Message(
+            id="s", channel="d", author="instar", role="agent", person="bob", text="y", citations=(MessageRef("d", "r"),)
+        )
+        await home.conversations.append_many([said, quoting, on_top])
+        announced = await home.forget("ada", dry_run=True)
+        receipt = await home.forget("ada")
+    assert announced.records["conversations"] == receipt.records["conversations"] == 3

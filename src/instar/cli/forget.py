@@ -7,7 +7,7 @@ import click
 from instar.cli.frame import Frame, command
 from instar.core.errors import HomeError, StoreCorrupt
 from instar.core.ids import PersonId
-from instar.stores.home import Receipt
+from instar.stores.erasure import Receipt
 
 
 @click.command(epilog="Example: instar forget ada --dry-run")

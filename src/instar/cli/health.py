@@ -8,8 +8,8 @@ import msgspec
 from instar.cli.frame import Frame, command
 from instar.core.clock import SystemClock
 from instar.core.errors import InstarError
+from instar.stores.control import HomeStatus
 from instar.stores.examination import examine_home, is_owned, repair_home
-from instar.stores.home import HomeStatus
 from instar.stores.registry import Location, locate
 from instar.stores.segment.check import Finding
 from instar.stores.segment.repair import Repair

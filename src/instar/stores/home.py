@@ -6,18 +6,13 @@ Whoever opens it later gets the same ports, carried out by the owner. Neither ne
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
-
-import blake3
-import msgspec
+from typing import Any, Self
 
 from instar.core.clock import Clock, IdSource, SystemClock, UlidSource
 from instar.core.errors import (
@@ -26,28 +21,23 @@ from instar.core.errors import (
     HomeMissing,
     HomeOwned,
     HomeReadOnly,
-    PersonUnknown,
-    RecordInvalid,
     StoreCorrupt,
 )
 from instar.core.ids import PersonId
-from instar.core.limits import OWNER_WAIT_S, PAGE_MAX_MESSAGES
-from instar.core.records import Memory, MemoryKind, Message, Scope
+from instar.core.limits import OWNER_WAIT_S
+from instar.core.records import MemoryKind
 from instar.embeddings.port import Embedder
 from instar.stores import format as formats
-from instar.stores.backup import BackupReport, take_backup
-from instar.stores.conversations.port import ConversationStore, Cursor
+from instar.stores.backup import BackupReport
+from instar.stores.control import CollectionFile, HomeControl, HomeStatus, OwnerControl
+from instar.stores.conversations.port import ConversationStore
+from instar.stores.erasure import Erasure, Receipt
 from instar.stores.examination import (
-    RECEIPTS,
     begin_epoch,
-    discard_set_aside,
-    examine_directory,
-    examine_opened,
     foreign_at_home,
     highest_epoch,
     refuse_what_is_no_home,
     stores_in,
-    with_checksum,
 )
 from instar.stores.format import HomeFormat, sync_directory
 from instar.stores.guest import OwnerConnection, guest_port
@@ -55,8 +45,8 @@ from instar.stores.memories.port import MemoryStore
 from instar.stores.movable import Value
 from instar.stores.owner import SOCKET_NAME, OwnerSocket, Served
 from instar.stores.profiles.port import ProfileStore
-from instar.stores.registry import COLLECTIONS, PORTS, READS, Location, open_embedded
-from instar.stores.segment.check import Finding, read_anatomy
+from instar.stores.registry import PORTS, READS, Location, open_embedded
+from instar.stores.segment.check import Finding
 from instar.stores.segment.lease import LOCK_NAME, Lease
 from instar.stores.wire import methods_of
 from instar.stores.workflows.port import WorkflowStore
@@ -66,80 +56,6 @@ NEEDLE_MIN_BYTES = 16  # shorter texts ("yes") stand in other people's messages 
 EVERY_KIND: tuple[MemoryKind, ...] = ("fact", "note", "block", "episode")
 _OWNER_POLL_S = 0.02
 _READ_TRIES = 5  # a sealing that comes between the manifest and the log is over long before
-
-
-class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of one store."""
-
-    records: dict[str, int]
-    """Live records by collection."""
-    bytes: int
-    """On disk, all files."""
-    version: int
-
-
-class HomeStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Health with figures."""
-
-    home: str
-    format: int
-    epoch: int
-    owner_pid: int | None
-    """None when no process owns it and this one only reads."""
-    people: int
-    channels: int
-    messages: int
-    memories: int
-    unfinished_turns: int
-    embedder: str
-    stores: dict[str, StoreStatus]
-
-
-class CollectionFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A Parquet file that other programs may read."""
-
-    path: str
-    """Absolute."""
-    collection: str
-    rows: int
-    """Older forms and deletions of a record included: of each `_key` the row with the highest `_seq` counts."""
-    bytes: int
-
-
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """Proof of an erasure. Holds nothing of the person: `person_hash` is keyed with the home's own key."""
-
-    receipt_id: str
-    records: dict[str, int]
-    verified_absent: bool
-    bytes_scanned: int
-    needles: int
-    """How many of the erased texts the byte search looked for."""
-    forgotten_at: datetime | None
-    person_hash: str
-    dry_run: bool = False
-
-
-class HomeControl(Protocol):
-    """What concerns a home as a whole; the owner carries it out."""
-
-    async def status(self) -> HomeStatus:
-        """Figures of the home."""
-
-    async def forget(self, person: PersonId, *, dry_run: bool = False) -> Receipt:
-        """Erase a person from every store, prove it, and return the receipt. Raises `PersonUnknown`."""
-
-    async def check(self) -> Sequence[Finding]:
-        """Read every byte of every file that something vouches for, and say what was found."""
-
-    async def files(self, collection: str) -> Sequence[CollectionFile]:
-        """The Parquet files that hold what is sealed of a collection. Raises `RecordInvalid` for an unknown one."""
-
-    async def seal(self, collection: str) -> None:
-        """Seal the store of a collection, so that its files hold everything acknowledged."""
-
-    async def backup(self, to: str) -> BackupReport:
-        """Bring the backup in directory `to` up to the state of now, and verify it."""
 
 
 class Home:
@@ -159,7 +75,7 @@ class Home:
     @property
     def owned(self) -> bool:
         """True when this process owns the home; False when it speaks to the owner."""
-        return isinstance(self._control, _OwnerControl)
+        return isinstance(self._control, OwnerControl)
 
     async def status(self) -> HomeStatus:
         """Figures of the home."""
@@ -283,7 +199,8 @@ async def _reach(path: Path) -> OwnerConnection | None:
 
 def _whose(path: Path) -> str:
     """The next step where the file system refuses."""
-    there = next((each for each in (path, *path.parents) if each.exists()), path)
+    # os.path.exists answers where Path.exists raises: below a directory that may not be entered.
+    there = next(each for each in (path, *path.parents) if os.path.exists(each))  # noqa: PTH110
     owner = there.stat().st_uid
     if owner == os.geteuid():
         return f"give yourself the right to it: `chmod u+rwx {there}`; or choose another directory: --home DIR"
@@ -305,9 +222,8 @@ async def _open_files(location: Location, path: Path, *, embedder: Embedder, clo
                 raise
         else:
             await _refuse_damaged(ports)
-            control = _OwnerControl(
-                location, ports, epoch=epoch, forget_key=forget_key, clock=clock, ids=ids, read_only=True
-            )
+            erasure = Erasure(ports, path, forget_key=forget_key, clock=clock, ids=ids)
+            control = OwnerControl(location, ports, epoch=epoch, erasure=erasure, clock=clock, read_only=True)
             return Home(location, ports, control, closing=list(ports.values()))
         await clock.sleep(_OWNER_POLL_S)
     raise AssertionError("the last try returns or raises")
@@ -432,7 +348,8 @@ async def _open_owned(
 ) -> Home:
     forget_key = bytes.fromhex(home_format.forget_key)
     ports = await open_embedded(location, epoch=epoch, forget_key=forget_key, clock=clock, embedder=embedder)
-    control = _OwnerControl(location, ports, epoch=epoch, forget_key=forget_key, clock=clock, ids=ids)
+    erasure = Erasure(ports, location.path, forget_key=forget_key, clock=clock, ids=ids)
+    control = OwnerControl(location, ports, epoch=epoch, erasure=erasure, clock=clock)
     closing = [*([_Released(lease)] if lease else []), *ports.values()]
     if location.path is not None:
         served = {name: Served(ports.get(name, control), methods) for name, methods in _methods().items()}
@@ -460,201 +377,6 @@ def _open_guest(location: Location, connection: OwnerConnection, *, read_only: b
     return Home(location, ports, ports["home"], closing=[connection])
 
 
-class _OwnerControl:
-    """`HomeControl` in the process that owns the home."""
-
-    def __init__(
-        self,
-        location: Location,
-        ports: Mapping[str, Any],
-        *,
-        epoch: int,
-        forget_key: bytes,
-        clock: Clock,
-        ids: IdSource,
-        read_only: bool = False,
-    ) -> None:
-        self._read_only = read_only
-        self._location = location
-        self._ports = ports
-        self._epoch = epoch
-        self._forget_key = forget_key
-        self._clock = clock
-        self._ids = ids
-        self._forgetting = asyncio.Lock()
-
-    async def status(self) -> HomeStatus:
-        channels = await self._ports["conversations"].channels()
-        return HomeStatus(
-            home=str(self._location),
-            format=formats.FORMAT,
-            epoch=self._epoch,
-            owner_pid=None if self._read_only else os.getpid(),
-            people=len(await self._ports["conversations"].people()),
-            channels=len(channels),
-            messages=sum(channel.messages for channel in channels),
-            memories=sum((await self._ports["memories"].counts()).values()),
-            unfinished_turns=len(await self._ports["workflows"].unfinished("turn")),
-            embedder=await self._ports["memories"].embedder(),
-            stores={name: self._store_status(name) for name in PORTS},
-        )
-
-    def _store_status(self, name: str) -> StoreStatus:
-        stats = self._ports[name].engine.stats()
-        return StoreStatus(records=stats.records, bytes=stats.bytes, version=stats.version)
-
-    async def check(self) -> Sequence[Finding]:
-        findings = [] if self._location.path is None else examine_directory(self._location.path)
-        for name in PORTS:
-            findings += await self._ports[name].engine.undisturbed(read_anatomy, examine_opened(name))
-        return findings
-
-    async def files(self, collection: str) -> Sequence[CollectionFile]:
-        store, name = _collection(collection)
-        root = self._path_of("files") / store
-        found = self._ports[store].engine.files(name)
-        return [
-            CollectionFile(path=str(root / each.path), collection=name, rows=each.rows, bytes=each.bytes)
-            for each in found
-        ]
-
-    async def seal(self, collection: str) -> None:
-        await self._ports[_collection(collection)[0]].engine.seal()
-
-    async def backup(self, to: str) -> BackupReport:
-        path = self._path_of("a backup")
-        async with self._forgetting:
-            return await take_backup(Path(to), path, self._ports, epoch=self._epoch, clock=self._clock)
-
-    def _path_of(self, wanted: str) -> Path:
-        if self._location.path is None:
-            raise HomeMissing(
-                f"a home in memory has no {wanted.removeprefix('a ')}",
-                why="nothing of it is on a disk",
-                next="open a home in a directory: --home DIR",
-            )
-        return self._location.path
-
-    async def forget(self, person: PersonId, *, dry_run: bool = False) -> Receipt:
-        async with self._forgetting:
-            messages = await self._messages_of(person)
-            memories = await self._memory_texts_of(person)
-            profile = await self._ports["profiles"].load(person)
-            if not messages and not memories and profile is None:
-                raise PersonUnknown(
-                    f"nobody called {person!r} is known here",
-                    why="no message, memory or profile has that person",
-                    next="`instar people` lists everyone",
-                )
-            counts = {"conversations": len(messages), "profiles": int(profile is not None), "memories": len(memories)}
-            if dry_run:
-                return self._receipt(person, counts, verified=False, scanned=0, needles=0, dry_run=True)
-            return await self._erase(person, [message.text for message in messages] + memories)
-
-    async def _erase(self, person: PersonId, texts: Sequence[str]) -> Receipt:
-        erased = await self._ports["conversations"].erase_person(person)
-        derived = await self._ports["memories"].forget_message(erased.messages)
-        counts = {
-            "conversations": len(erased.messages),
-            "memories": derived + await self._ports["memories"].erase_person(person),
-            "profiles": int(await self._ports["profiles"].delete(person)),
-            "workflows": await self._ports["workflows"].erase_person(person),
-        }
-        if self._location.path is not None:
-            discard_set_aside(self._location.path)
-        needles = await self._only_theirs(_candidates(texts))
-        purged = [await self._ports[name].purge(needles) for name in PORTS]
-        receipt = self._receipt(
-            person,
-            counts,
-            verified=sum(each.found for each in purged) == 0,
-            scanned=sum(each.bytes_scanned for each in purged),
-            needles=len(needles),
-        )
-        self._keep(receipt)
-        return receipt
-
-    def _receipt(
-        self,
-        person: PersonId,
-        records: dict[str, int],
-        *,
-        verified: bool,
-        scanned: int,
-        needles: int,
-        dry_run: bool = False,
-    ) -> Receipt:
-        return Receipt(
-            receipt_id=self._ids.new(),
-            records=records,
-            verified_absent=verified,
-            bytes_scanned=scanned,
-            needles=needles,
-            forgotten_at=None if dry_run else self._clock.now(),
-            person_hash=blake3.blake3(person.encode(), key=self._forget_key).hexdigest(16),
-            dry_run=dry_run,
-        )
-
-    def _keep(self, receipt: Receipt) -> None:
-        if self._location.path is None:
-            return
-        directory = self._location.path / RECEIPTS
-        directory.mkdir(exist_ok=True)
-        sync_directory(self._location.path)
-        formats.write_durably(directory / f"{receipt.receipt_id}.json", with_checksum(msgspec.json.encode(receipt)))
-
-    async def _only_theirs(self, candidates: Sequence[str]) -> list[bytes]:
-        """The candidates that no live record still holds: what others said in the same words is theirs to keep."""
-        left = list(candidates)
-        async for texts in self._living_texts():
-            joined = "\n".join(texts)
-            left = [text for text in left if text not in joined]
-        return [text.encode() for text in left[:NEEDLES_MAX]]
-
-    async def _living_texts(self) -> AsyncIterator[list[str]]:
-        async for messages in self._pages(None):
-            yield [text for message in messages for text in (message.text, message.text_original or "")]
-        async for memories in self._memory_pages(None):
-            yield [memory.text for memory in memories]
-
-    async def _messages_of(self, person: PersonId) -> list[Message]:
-        return [message async for page in self._pages(person) for message in page]
-
-    async def _memory_texts_of(self, person: PersonId) -> list[str]:
-        return [memory.text async for page in self._memory_pages(Scope(person)) for memory in page]
-
-    async def _pages(self, person: PersonId | None) -> AsyncIterator[Sequence[Message]]:
-        after: Cursor | None = None
-        while page := await self._ports["conversations"].page(person=person, after=after, limit=PAGE_MAX_MESSAGES):
-            yield page
-            after = Cursor(page[-1].channel, page[-1].position)
-
-    async def _memory_pages(self, scope: Scope | None) -> AsyncIterator[Sequence[Memory]]:
-        after = None
-        while page := await self._ports["memories"].listing(
-            scope, kinds=EVERY_KIND, after=after, limit=PAGE_MAX_MESSAGES
-        ):
-            yield page
-            after = page[-1].id
-
-
 def _absolute(path: Path | str) -> str:
     """The same place for the owner, whose working directory is another."""
     return str(Path(path).expanduser().absolute())
-
-
-def _collection(name: str) -> tuple[str, str]:
-    """The store and the collection of what users call `name`."""
-    if name not in COLLECTIONS:
-        raise RecordInvalid(
-            f"there is no collection {name!r}",
-            why=f"known are {', '.join(COLLECTIONS)}",
-            next="instar files messages",
-        )
-    return COLLECTIONS[name]
-
-
-def _candidates(texts: Sequence[str]) -> list[str]:
-    """The longest distinct texts, twice `NEEDLES_MAX` at most: what the byte search may look for."""
-    distinct = {text for text in texts if len(text.encode()) >= NEEDLE_MIN_BYTES}
-    return sorted(distinct, key=lambda text: (-len(text), text))[: 2 * NEEDLES_MAX]

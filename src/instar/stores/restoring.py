@@ -23,9 +23,10 @@ from instar.core.records import Record
 from instar.embeddings.port import Embedder
 from instar.stores import format as formats
 from instar.stores.backup import LIST, Snapshot, read_object, read_snapshot, verify
+from instar.stores.erasure import Receipt
 from instar.stores.examination import RECEIPTS, begin_epoch, checked_line, examine_home, with_checksum
 from instar.stores.forgotten import is_mark
-from instar.stores.home import Home, Receipt, open_home
+from instar.stores.home import Home, open_home
 from instar.stores.registry import Location
 
 MOVABLE = ("conversations", "profiles", "memories")

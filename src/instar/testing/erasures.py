@@ -20,7 +20,8 @@ from instar.core.clock import ManualClock
 from instar.core.ids import ChannelId, PersonId
 from instar.core.records import Scope
 from instar.core.settings import EmbeddingSettings, Settings
-from instar.stores.home import Home, Receipt
+from instar.stores.erasure import Receipt
+from instar.stores.home import Home
 from instar.testing.outcome import Outcome
 
 SETTINGS = Settings(embeddings=EmbeddingSettings(kind="hashing"))
