@@ -8,11 +8,11 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from instar.agent.reply import Recalled, Replied, ReplyDelta
-from instar.agent.turn import Agent
 from instar.cli.forget import receipt_text
 from instar.cli.frame import Frame, command, error_text
 from instar.cli.look import STATED, every_memory, memory_line, memory_text, search_memories, why_text
@@ -22,6 +22,9 @@ from instar.core.errors import InstarError, MemoryUnknown
 from instar.core.ids import ChannelId, MemoryId, PersonId
 from instar.stores.home import Home
 from instar.stores.memories.port import Hit
+
+if TYPE_CHECKING:
+    from instar.agent.turn import Agent
 
 HELP = """  /memories [WORDS]   what is remembered of you, or a search in it
   /why                what was recalled for the last reply, and how it scored

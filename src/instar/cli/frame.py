@@ -86,7 +86,8 @@ def _settings_file(named: str | None) -> Path | None:
         return Path(named)
     base = os.environ.get("XDG_CONFIG_HOME", "")
     user = (Path(base) if base.startswith("/") else Path.home() / ".config") / "instar" / "instar.toml"
-    return next((path for path in (Path("instar.toml"), user) if path.is_file()), None)
+    # os.path.isfile answers where Path.is_file raises: in a directory that may not be entered.
+    return next((path for path in (Path("instar.toml"), user) if os.path.isfile(path)), None)  # noqa: PTH113
 
 
 def command(run: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
