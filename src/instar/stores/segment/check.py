@@ -326,7 +326,7 @@ def _merging(state: Manifest, sizes: Mapping[str, int]) -> Finding:
 
 def _log_length(anatomy: Anatomy) -> Finding:
     unsealed = sum(log.content.stop for log in anatomy.logs if log.content is not None)
-    detail = f"{unsealed:,} bytes are not sealed; writes are refused at {WAL_UNSEALED_MAX_BYTES:,}"
+    detail = f"{unsealed:,} bytes are not sealed; writes wait for the sealing at {WAL_UNSEALED_MAX_BYTES:,}"
     if unsealed > WAL_UNSEALED_MAX_BYTES // 2:
         return Finding(check="log length", ok=False, detail=detail, next="instar files messages --seal")
     return _well("log length", detail)
