@@ -76,10 +76,22 @@ async def test_a_dry_run_counts_the_replies_that_would_go_too() -> None:
     async with instar.open("memory:") as home:
         said = Message(id="1", channel="c", author="ada", text="The boat is blue.", shared=True)
         quoting = Message(
-            id="r", channel="d", author="instar", role="agent", person="bob", text="x", citations=(MessageRef("c", "1"),)
+            id="r",
+            channel="d",
+            author="instar",
+            role="agent",
+            person="bob",
+            text="x",
+            citations=(MessageRef("c", "1"),),
         )
         on_top = Message(
-            id="s", channel="d", author="instar", role="agent", person="bob", text="y", citations=(MessageRef("d", "r"),)
+            id="s",
+            channel="d",
+            author="instar",
+            role="agent",
+            person="bob",
+            text="y",
+            citations=(MessageRef("d", "r"),),
         )
         await home.conversations.append_many([said, quoting, on_top])
         announced = await home.forget("ada", dry_run=True)
