@@ -102,7 +102,8 @@ class EmbedderContract:
             turns += 1
             await asyncio.sleep(0)
         assert len(await embedding) == 64
-        assert turns > 5
+        # Work done on the loop takes exactly one turn; handed to a thread it takes more, however fast the thread is.
+        assert turns > 1
 
     async def test_a_text_is_nearer_to_one_about_the_same_than_to_others(self, embedder: Embedder) -> None:
         birthday, question, chess = await embedder.embed(
