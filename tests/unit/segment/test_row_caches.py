@@ -80,3 +80,10 @@ def test_a_changed_byte_is_damage_or_changes_nothing_that_is_read() -> None:
         except CacheDamaged:
             named += 1
     assert named >= len(whole) - len(rows_module.MAGIC), "every byte behind the first eight is vouched for"
+
+
+def test_a_cache_whose_last_lines_were_zeroed_before_the_magic_is_damage() -> None:
+    made = encode_rows(rows_of([bytes([number]) for number in range(50)]))
+    torn = made[:-16] + bytes(8) + made[-8:]
+    with pytest.raises(CacheDamaged):
+        RowCache(memoryview(torn), BlockCache(1 << 20))

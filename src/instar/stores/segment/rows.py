@@ -272,6 +272,7 @@ def _footer_of(data: memoryview) -> Footer:
     length, crc, magic = _tail.unpack_from(data, len(data) - _tail.size)
     stop = len(data) - _tail.size
     packed = bytes(data[max(0, stop - length) : stop])
-    if magic != MAGIC or google_crc32c.value(packed) != crc:
+    # The checksum of nothing is 0: a tail of zeros before the magic, as a torn write leaves it, must not check.
+    if magic != MAGIC or not packed or google_crc32c.value(packed) != crc:
         raise CacheDamaged("its footer does not check")
     return _footer_decoder.decode(packed)
